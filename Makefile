@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test check format docs clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop (DATA=path for a KuaiRand log)
+	$(BIN)/winnow demo $(if $(DATA),--data $(DATA)) $(ARGS)
+
+test: $(VENV)/.dev  ## set up, then run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## format, lint, types, import rules, docs in step
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m winnow.settings_page --check docs/configuration.md
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev  ## write the generated pages
+	$(BIN)/python -m winnow.settings_page docs/configuration.md
+
+clean:
+	rm -rf $(VENV) .winnow
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Winnow into $(VENV) (about 1.2 GB with torch; a minute or two)"
+	$(PIP) --editable '.[train]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Winnow and its development tools into $(VENV)"
+	$(PIP) --editable '.[train,dev]'
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,290 @@
+"""The event log: Redis Streams, one per partition, and the only place that speaks Redis Streams commands.
+
+The service appends blocks (`AsyncEventLog`); the trainer reads after a position of its own, publishes the position its
+checkpoint covers, and trims behind it (`EventLog`). Reads never go through a consumer group, where one lost reply would
+skip entries; the group only shows the lag to whoever looks.
+
+Promises kept here: a returned append is on disk (P1, with `appendfsync always`); untrained entries are never
+trimmed (P9).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from contract.errors import LogFull, LogUnavailable
+from contract.hashing import PARTITIONS
+
+GROUP = "winnow-trainer"
+_BLOCK = b"block"
+_COUNT = b"events"
+_Result = TypeVar("_Result")
+
+
+class StreamId(NamedTuple):
+    """A stream id: server time in ms and a sequence number; ids order entries."""
+
+    ms: int
+    seq: int
+
+    @classmethod
+    def parse(cls, text: bytes | str) -> "StreamId":
+        """Read `ms-seq`."""
+        ms, seq = (text.decode() if isinstance(text, bytes) else text).split("-")
+        return cls(int(ms), int(seq))
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+    @property
+    def next(self) -> "StreamId":
+        """The least id above this one."""
+        return StreamId(self.ms, self.seq + 1)
+
+
+Position = dict[int, StreamId]  # partition -> last id that is covered
+BEGINNING = StreamId(0, 0)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored block: where it stands, how many events it says it holds, its bytes."""
+
+    partition: int
+    id: StreamId
+    events: int
+    block: bytes
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """Entries of all partitions in one deterministic order, complete up to `complete_before_ms` of server time."""
+
+    entries: list[Entry]  # ordered by (id, partition)
+    complete_before_ms: int  # every entry with a smaller id time has been returned by now
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What is stored and not yet covered by a checkpoint."""
+
+    entries: int
+    oldest_ms: int | None  # server time of the oldest uncovered entry
+
+
+def stream_key(partition: int) -> str:
+    """Return the stream of a partition, hash-tagged so that the same keys serve on Redis Cluster."""
+    return f"winnow:events:{{{partition:02d}}}"
+
+
+DEAD_LETTERS_KEY = "winnow:dead-letters"
+
+
+def append_arguments(entry_events: int, block: bytes) -> dict[Any, Any]:
+    """Return the fields of one entry."""
+    return {_BLOCK: block, _COUNT: entry_events}
+
+
+class EventLog:
+    """The log as the trainer and the command line use it. Synchronous; every call has a deadline."""
+
+    def __init__(self, url: str, timeout_s: float = 5.0) -> None:
+        """Connect lazily to redis://, rediss:// or unix:// `url`."""
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+        )
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._redis.close()
+
+    def ping(self) -> str:
+        """Return the server's version, or raise LogUnavailable."""
+        info = self._call(lambda: self._redis.info("server"))
+        return str(info.get("valkey_version") or info.get("redis_version"))
+
+    def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> dict[int, StreamId]:
+        """Append {partition: (events, block)} in one transaction; return the new ids once the server confirms."""
+
+        def run() -> dict[int, StreamId]:
+            with self._redis.pipeline(transaction=True) as pipe:
+                for partition, (count, block) in blocks.items():
+                    pipe.xadd(stream_key(partition), append_arguments(count, block))
+                return {p: StreamId.parse(new) for p, new in zip(blocks, pipe.execute(), strict=True)}
+
+        return self._call(run)
+
+    def read_after(self, position: Position, count: int) -> ReadResult:
+        """Return up to `count` entries a partition after `position`, merged in the order of their ids.
+
+        The order does not depend on how reads were cut. Server time is taken before the streams are read, so an
+        entry that comes later has an id of that time or above, and what is returned is complete below
+        `complete_before_ms`. (A server clock that is set back can break that order between partitions, never inside
+        one.)
+        """
+
+        def run() -> ReadResult:
+            with self._redis.pipeline(transaction=True) as pipe:
+                pipe.time()
+                for partition in range(PARTITIONS):
+                    after = position.get(partition, BEGINNING)
+                    pipe.xrange(stream_key(partition), min=str(after.next), count=count)
+                (seconds, micros), *streams = pipe.execute()
+            complete = seconds * 1000 + micros // 1000
+            entries = [_entry(p, row) for p, rows in enumerate(streams) for row in rows]
+            for rows in streams:
+                if len(rows) == count:  # cut short: nothing is known past its last entry
+                    complete = min(complete, StreamId.parse(rows[-1][0]).ms)
+            return ReadResult(sorted(entries, key=lambda entry: (entry.id, entry.partition)), complete)
+
+        return self._call(run)
+
+    def publish(self, position: Position) -> None:
+        """Show the position a checkpoint covers, through the consumer group, for lag."""
+
+        def run() -> None:
+            for partition, covered in position.items():
+                try:
+                    self._redis.xgroup_create(stream_key(partition), GROUP, id=str(covered), mkstream=True)
+                except redis.ResponseError as error:
+                    if "BUSYGROUP" not in str(error):
+                        raise
+                    self._redis.xgroup_setid(stream_key(partition), GROUP, id=str(covered))
+
+        self._call(run)
+
+    def published(self) -> Position:
+        """Return the position last published; the beginning where none was."""
+
+        def run() -> Position:
+            position: Position = {}
+            for partition in range(PARTITIONS):
+                groups = self._redis.xinfo_groups(stream_key(partition)) if self._exists(partition) else []
+                names = {group["name"]: group for group in groups}
+                mine = names.get(GROUP.encode())
+                position[partition] = StreamId.parse(mine["last-delivered-id"]) if mine else BEGINNING
+            return position
+
+        return self._call(run)
+
+    def last(self) -> Position:
+        """Return the id of the newest entry of each partition; the beginning where there was never one."""
+
+        def run() -> Position:
+            return {
+                partition: StreamId.parse(self._redis.xinfo_stream(stream_key(partition))["last-generated-id"])
+                if self._exists(partition)
+                else BEGINNING
+                for partition in range(PARTITIONS)
+            }
+
+        return self._call(run)
+
+    def trim_behind(self, position: Position) -> int:
+        """Remove entries covered by `position`; return how many went. Nothing after the position is touched."""
+
+        def run() -> int:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for partition, covered in position.items():
+                    pipe.xtrim(stream_key(partition), minid=str(covered.next), approximate=False)
+                return sum(pipe.execute())
+
+        return self._call(run)
+
+    def lag(self, position: Position) -> Lag:
+        """Return what is stored after `position`."""
+
+        def run() -> Lag:
+            entries, oldest = 0, None
+            for partition in range(PARTITIONS):
+                key, after = stream_key(partition), position.get(partition, BEGINNING)
+                first = cast(list[Any], self._redis.xrange(key, min=str(after.next), count=1))
+                if first:
+                    ms = StreamId.parse(first[0][0]).ms
+                    oldest = ms if oldest is None else min(oldest, ms)
+                    entries += self._redis.xlen(key) - self._covered(key, after)
+            return Lag(entries, oldest)
+
+        return self._call(run)
+
+    def dead_letter(self, entry: Entry, reason: str) -> None:
+        """Put aside an entry the trainer cannot use, with its reason and where it stood."""
+        row: dict[Any, Any] = {
+            "reason": reason,
+            "source": f"{entry.partition}/{entry.id}",
+            "events": entry.events,
+            "block": entry.block,
+        }
+        self._call(lambda: self._redis.xadd(DEAD_LETTERS_KEY, row))
+
+    def dead_letters(self) -> list[dict[str, str]]:
+        """Return the reasons and sources of all dead letters, oldest first, each source once."""
+        rows = cast(list[Any], self._call(lambda: self._redis.xrange(DEAD_LETTERS_KEY)))
+        letters = [{k.decode(): v.decode() for k, v in row.items() if k != _BLOCK} for _, row in rows]
+        return list({letter["source"]: letter for letter in letters}.values())
+
+    def _exists(self, partition: int) -> bool:
+        return bool(self._redis.exists(stream_key(partition)))
+
+    def _covered(self, key: str, position: StreamId) -> int:
+        return len(cast(list[Any], self._redis.xrange(key, max=str(position)))) if position > BEGINNING else 0
+
+    def _call(self, run: Callable[[], _Result]) -> _Result:
+        try:
+            return run()
+        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError) as error:
+            raise LogUnavailable(f"the event log did not answer ({error}); is its server running?") from error
+
+
+class AsyncEventLog:
+    """The log as the service uses it: append, and how full it is. Every call has a deadline."""
+
+    def __init__(self, url: str, timeout_s: float, max_entries: int) -> None:
+        """Connect lazily. `max_entries` bounds the stored entries a partition, trained or not."""
+        self._redis = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+        )
+        self._timeout_s = timeout_s
+        self._max_entries = max_entries
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._redis.aclose()
+
+    async def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
+        """Append {partition: (events, block)} in one transaction; return once the server confirms it is on disk.
+
+        Raises LogUnavailable if there is no confirmation in time (the append may still happen: retry with the same
+        event ids), LogFull if a partition holds `max_entries`.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s), self._redis.pipeline(transaction=True) as pipe:
+                for partition in blocks:
+                    pipe.xlen(stream_key(partition))
+                fullest = max(await pipe.execute(), default=0)
+                if fullest >= self._max_entries:
+                    raise LogFull(
+                        f"a partition of the event log holds {fullest} entries, the bound is {self._max_entries}; "
+                        "see why the trainer lags, or raise WINNOW_LOG_MAX_ENTRIES"
+                    )
+                for partition, (count, block) in blocks.items():
+                    pipe.xadd(stream_key(partition), append_arguments(count, block))
+                await pipe.execute()
+        except (redis.RedisError, TimeoutError, OSError) as error:
+            raise LogUnavailable("the event log did not confirm in time; retry with the same event ids") from error
+
+
+def _entry(partition: int, row: Sequence[Any]) -> Entry:
+    """Read one raw entry; anything unreadable in it becomes an empty block, which decoding refuses."""
+    entry_id, found = row
+    count = found.get(_COUNT, b"0")
+    return Entry(partition, StreamId.parse(entry_id), int(count) if count.isdigit() else 0, found.get(_BLOCK, b""))

@@ -1,0 +1,215 @@
+"""Versions in a directory: what was exported, what may be served, and which one is.
+
+    registry/
+      champion.json       the pointer, replaced atomically; the service watches this file and nothing else
+      history.jsonl       every change of the pointer: when, what, why
+      versions/000001/    immutable
+      staging/            being written
+      quarantine/000007/  refused, kept for inspection
+
+Writers take a file lock, so two processes cannot promote at once. A version directory is complete from the moment its
+name exists: it is staged aside, verified, brought to disk and renamed.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from contract.durable import sync_directory, sync_file, write_atomically
+from contract.errors import ChampionPinned, RegistryError, VersionNotFound
+from contract.manifest import Manifest, read_manifest, verify_files
+
+CHAMPION_FILE = "champion.json"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version to serve, and how it came to be."""
+
+    version: str
+    previous: str | None
+    pinned: bool
+    why: str
+    changed_ms: int
+
+
+class Registry:
+    """The registry under one directory; made on first use."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open, or make, the registry in `directory`."""
+        self.directory = directory
+        self.versions_directory = directory / "versions"
+        self.staging_directory = directory / "staging"
+        self.quarantine_directory = directory / "quarantine"
+        for part in (self.versions_directory, self.staging_directory, self.quarantine_directory):
+            part.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def champion_file(self) -> Path:
+        """The pointer."""
+        return self.directory / CHAMPION_FILE
+
+    def champion(self) -> Champion | None:
+        """Return the champion, or None before the first promotion."""
+        try:
+            content = self.champion_file.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return Champion(**json.loads(content))
+        except (ValueError, TypeError) as error:
+            raise RegistryError(f"{self.champion_file} is not a champion file ({error}); promote a version") from error
+
+    def versions(self) -> list[str]:
+        """Return the versions that can be promoted, oldest first."""
+        return sorted(path.name for path in self.versions_directory.iterdir() if path.is_dir())
+
+    def quarantined(self) -> list[str]:
+        """Return the versions that were refused, oldest first."""
+        return sorted(path.name for path in self.quarantine_directory.iterdir() if path.is_dir())
+
+    def path(self, version: str) -> Path:
+        """Return a version's directory, quarantined or not. Raises VersionNotFound."""
+        for parent in (self.versions_directory, self.quarantine_directory):
+            if version in {path.name for path in parent.iterdir()}:
+                return parent / version
+        known = ", ".join(self.versions()[-5:]) or "none yet"
+        raise VersionNotFound(f"version {version!r} is not in the registry; the latest are: {known}")
+
+    def manifest(self, version: str) -> Manifest:
+        """Return a version's manifest."""
+        return read_manifest(self.path(version))
+
+    def verify(self, version: str) -> Manifest:
+        """Compare every file of a version with its manifest. Raises VersionCorrupt."""
+        directory = self.path(version)
+        manifest = read_manifest(directory)
+        verify_files(directory, manifest)
+        return manifest
+
+    def new_staging(self) -> Path:
+        """Return an empty directory in which to write a version."""
+        return Path(mkdtemp(dir=self.staging_directory))
+
+    def stage(self, directory: Path, quarantine: bool = False) -> str:
+        """Take in a complete version directory made by `new_staging`, and return its number.
+
+        With `quarantine` it is kept for inspection and can never be promoted.
+        """
+        verify_files(directory, read_manifest(directory))
+        for path in directory.iterdir():
+            sync_file(path)
+        directory.chmod(0o755)
+        sync_directory(directory)
+        with self._lock():
+            version = f"{self._highest() + 1:06d}"
+            parent = self.quarantine_directory if quarantine else self.versions_directory
+            directory.rename(parent / version)
+            sync_directory(parent)
+        return version
+
+    def promote(self, version: str, why: str) -> Champion:
+        """Make `version` the champion. Raises ChampionPinned while an operator holds another."""
+        with self._lock():
+            current = self.champion()
+            if current and current.pinned:
+                raise ChampionPinned(
+                    f"version {current.version} is pinned ({current.why}); unpin it to promote {version}"
+                )
+            return self._point(version, why, pinned=False, current=current)
+
+    def pin(self, version: str, why: str) -> Champion:
+        """Make `version` the champion and keep it until `unpin`."""
+        with self._lock():
+            return self._point(version, why, pinned=True, current=self.champion())
+
+    def unpin(self, why: str) -> Champion:
+        """Let the next promotion replace the champion again."""
+        with self._lock():
+            current = self.champion()
+            if current is None:
+                raise VersionNotFound("there is no champion to unpin")
+            return self._write(Champion(current.version, current.previous, False, why, _now_ms()))
+
+    def rollback(self, why: str) -> Champion:
+        """Go back to the previous champion, and pin it so that the trainer does not undo it."""
+        with self._lock():
+            current = self.champion()
+            if current is None or current.previous is None:
+                raise VersionNotFound("there is no earlier champion to go back to")
+            return self._point(current.previous, why, pinned=True, current=current)
+
+    def quarantine(self, version: str) -> None:
+        """Move a version that must not be served out of reach. The champion cannot be."""
+        with self._lock():
+            champion = self.champion()
+            if champion and champion.version == version:
+                raise RegistryError(f"version {version} is the champion; roll back first")
+            self.path(version).rename(self.quarantine_directory / version)
+            sync_directory(self.versions_directory)
+            sync_directory(self.quarantine_directory)
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete all but the newest `keep` versions, never the champion or the one before it; return what went."""
+        with self._lock():
+            champion = self.champion()
+            held = {champion.version, champion.previous} if champion else set()
+            old = [version for version in self.versions()[: -keep or None] if version not in held]
+            refused = self.quarantined()[: -keep or None]
+            for version in old:
+                shutil.rmtree(self.versions_directory / version)
+            for version in refused:
+                shutil.rmtree(self.quarantine_directory / version)
+            return old + refused
+
+    def clear_staging(self) -> None:
+        """Delete what a crashed writer left. Only the trainer that holds its lock may call it."""
+        for path in self.staging_directory.iterdir():
+            shutil.rmtree(path)
+
+    def history(self) -> list[Champion]:
+        """Return every change of the pointer, oldest first."""
+        path = self.directory / "history.jsonl"
+        return [Champion(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def _point(self, version: str, why: str, pinned: bool, current: Champion | None) -> Champion:
+        if version not in self.versions():
+            self.path(version)  # names what is there, if it is nowhere
+            raise RegistryError(f"version {version} is in quarantine and cannot be served")
+        previous = None
+        if current:
+            previous = current.previous if current.version == version else current.version
+        return self._write(Champion(version, previous, pinned, why, _now_ms()))
+
+    def _write(self, champion: Champion) -> Champion:
+        line = json.dumps(asdict(champion)).encode() + b"\n"
+        with (self.directory / "history.jsonl").open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        write_atomically(self.champion_file, line)
+        return champion
+
+    def _highest(self) -> int:
+        return max((int(name) for name in self.versions() + self.quarantined()), default=self._last_in_history())
+
+    def _last_in_history(self) -> int:
+        return max((int(champion.version) for champion in self.history()), default=0)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with (self.directory / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
