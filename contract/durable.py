@@ -2,17 +2,22 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durably: after a crash it holds the old bytes or the new, never a mix."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)  # a full disk must get its space back
+        raise
     sync_directory(path.parent)
 
 

@@ -11,7 +11,7 @@ All numbers are little-endian. A block that breaks any of its own lengths or a b
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -26,7 +26,9 @@ ABSENT = -1  # watch_ms, duration_ms, position, foreground: not given
 MAX_ID_CHARACTERS = 128
 MAX_MS = 2_000_000_000  # 23 days
 MAX_TAGS = 16
+MAX_POSITION = 30_000
 MAX_AT_MS = 32_503_680_000_000  # the year 3000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Action(StrEnum):
@@ -87,7 +89,7 @@ def _epoch_ms(value: Any) -> Any:
         raise ValueError("not a time; send epoch milliseconds or RFC 3339 such as 2026-11-24T08:00:00Z") from None
     if at.tzinfo is None:
         raise ValueError("a time without an offset is ambiguous; end it with Z or +hh:mm")
-    return int(at.astimezone(UTC).timestamp() * 1000)
+    return (at - _EPOCH) // timedelta(milliseconds=1)  # whole numbers: floats lose a millisecond now and then
 
 
 class FeedbackEvent(BaseModel):
@@ -123,7 +125,9 @@ class FeedbackEvent(BaseModel):
     surface: ExternalId | None = Field(default=None, description="Where it was shown.", examples=["feed"])
     author_id: ExternalId | None = Field(default=None, description="Whose video it is.", examples=["a7"])
     tags: list[ExternalId] = Field(default_factory=list, max_length=MAX_TAGS, description="Topics.", examples=[["39"]])
-    position: int | None = Field(default=None, ge=0, le=30_000, description="Place in the slate, from 0.", examples=[3])
+    position: int | None = Field(
+        default=None, ge=0, le=MAX_POSITION, description="Place in the slate, from 0.", examples=[3]
+    )
     foreground: bool | None = Field(default=None, description="Whether the app was in front.", examples=[True])
     impression_id: ExternalId | None = Field(default=None, description="From the ranker, if it names impressions.")
 
@@ -220,7 +224,7 @@ _HEADER_BYTES = len(_MAGIC) + 4
 
 
 def encode_block(events: Events) -> bytes:
-    """Pack events into the bytes of one log entry."""
+    """Pack events, at least one, into the bytes of one log entry."""
     record = np.zeros(len(events), RECORD)
     for name in _NUMBER_COLUMNS:
         record[name] = getattr(events, name)
@@ -256,11 +260,13 @@ def _check_bounds(record: npt.NDArray[np.void]) -> None:
         ("at_ms", 0, MAX_AT_MS),
         ("watch_ms", ABSENT, MAX_MS),
         ("duration_ms", ABSENT, MAX_MS),
+        ("position", ABSENT, MAX_POSITION),
         ("foreground", ABSENT, 1),
         ("actions", 0, 2 ** len(_ACTIONS) - 1),
         ("user_key", 2, 2**64 - 1),
         ("item_key", 2, 2**64 - 1),
         ("event_key", 2, 2**64 - 1),
+        *[(f"{name}_bytes", 0, 4 * MAX_ID_CHARACTERS) for name in _TEXT_COLUMNS if name != "tags"],
     ]:
         column = record[name]
         if int(column.min()) < low or int(column.max()) > high:

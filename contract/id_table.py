@@ -33,7 +33,7 @@ class Sighting:
 
 
 class IdTable:
-    """Fixed capacity, admission after `admit_after` sightings, expiry of the least recently seen.
+    """Fixed capacity, admission after `admit_after` sightings (at most 255), expiry of the least recently seen.
 
     Sightings of ids not yet admitted are counted in a direct-mapped waiting room of two slots an admitted id: a newer
     id takes an older one's slot, so a flood of random ids costs no memory and at worst delays admission.
@@ -86,8 +86,9 @@ class IdTable:
         total = np.minimum(before + counts[unknown], 255)
         self._waiting_key[slot] = keys[unknown]
         stays = self._waiting_key[slot] == keys[unknown]  # of several ids that share a slot, one stays
-        self._waiting_count[slot[stays]] = total[stays]
-        return unknown[total >= self.admit_after]
+        due = total >= self.admit_after
+        self._waiting_count[slot[stays]] = np.where(due, 0, total)[stays]  # counted anew if it ever loses its row
+        return unknown[due]
 
     def _admit(self, keys: Keys, tick: int) -> Rows:
         """Give rows to new keys, as many as can be had; return the rows in the order of the keys."""
@@ -114,7 +115,7 @@ class IdTable:
         self._free.extend(int(row) for row in oldest[::-1])
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Return all that `restore` needs, as flat arrays."""
+        """Return all that `restore` needs, as flat arrays: views, to be written before the next `see`."""
         return {
             "key_of_row": self._key_of_row[: self.row_count],
             "last_seen": self._last_seen[: self.row_count],
@@ -128,6 +129,7 @@ class IdTable:
         key_of_row = state["key_of_row"].astype(np.uint64)
         self.row_count = len(key_of_row)
         self._key_of_row[: self.row_count] = key_of_row
+        self._key_of_row[self.row_count :] = 0
         self._last_seen[: self.row_count] = state["last_seen"]
         self._free = [int(row) for row in state["free"]]
         self._waiting_key[:] = state["waiting_key"]

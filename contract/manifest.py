@@ -111,8 +111,11 @@ def digest_files(directory: Path) -> dict[str, FileDigest]:
 
 def read_manifest(directory: Path) -> Manifest:
     """Read a version's manifest. Raises VersionCorrupt if it is missing or not one of this schema."""
+    path = directory / MANIFEST_FILE
+    if path.is_symlink() or not path.is_file():
+        raise VersionCorrupt(f"version {directory.name}: {MANIFEST_FILE} is missing or not a plain file")
     try:
-        manifest = Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
+        manifest = Manifest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise VersionCorrupt(
             f"version {directory.name}: no readable {MANIFEST_FILE} ({type(error).__name__})"
@@ -129,7 +132,7 @@ def verify_files(directory: Path, manifest: Manifest) -> None:
         raise VersionCorrupt(f"version {directory.name}: file {min(extra)} is not in the manifest")
     for name, expected in manifest.files.items():
         path = directory / name
-        if path.is_symlink() or not path.is_file():
+        if name not in present or path.is_symlink() or not path.is_file():  # `present` holds no ../name
             raise VersionCorrupt(f"version {directory.name}: file {name} is missing or not a plain file")
         if path.stat().st_size != expected.bytes:
             raise VersionCorrupt(
@@ -148,7 +151,22 @@ def write_index(directory: Path, side: str, index: HashIndex) -> None:
 
 
 def open_index(directory: Path, side: str, shape: IdIndexShape) -> HashIndex:
-    """Memory-map one side's id index, read-only."""
-    keys = np.memmap(directory / f"{side}.keys.bin", dtype="<u8", mode="r", shape=(shape.slots,))
-    rows = np.memmap(directory / f"{side}.rows.bin", dtype="<i4", mode="r", shape=(shape.slots,))
+    """Memory-map one side's id index, read-only.
+
+    Raises VersionCorrupt if a search in it might never end or give a row that the tables do not have.
+    """
+    try:
+        keys = np.memmap(directory / f"{side}.keys.bin", dtype="<u8", mode="r")
+        rows = np.memmap(directory / f"{side}.rows.bin", dtype="<i4", mode="r")
+    except (OSError, ValueError) as error:
+        raise VersionCorrupt(f"version {directory.name}: no readable id index of {side} ({error})") from error
+    if not len(keys) == len(rows) == shape.slots or shape.slots & (shape.slots - 1):
+        raise VersionCorrupt(
+            f"version {directory.name}: the id index of {side} has {len(keys)} keys and {len(rows)} rows, "
+            f"the manifest says {shape.slots} slots, a power of two"
+        )
+    if np.count_nonzero(keys) > 0.75 * shape.slots or rows.max() >= shape.rows:
+        raise VersionCorrupt(
+            f"version {directory.name}: the id index of {side} is over 3/4 full, or has rows past {shape.rows - 1}"
+        )
     return HashIndex(keys, rows)

@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -57,6 +57,10 @@ class Registry:
         """The pointer."""
         return self.directory / CHAMPION_FILE
 
+    @property
+    def _history_file(self) -> Path:
+        return self.directory / "history.jsonl"
+
     def champion(self) -> Champion | None:
         """Return the champion, or None before the first promotion."""
         try:
@@ -70,11 +74,11 @@ class Registry:
 
     def versions(self) -> list[str]:
         """Return the versions that can be promoted, oldest first."""
-        return sorted(path.name for path in self.versions_directory.iterdir() if path.is_dir())
+        return _numbered(self.versions_directory)
 
     def quarantined(self) -> list[str]:
         """Return the versions that were refused, oldest first."""
-        return sorted(path.name for path in self.quarantine_directory.iterdir() if path.is_dir())
+        return _numbered(self.quarantine_directory)
 
     def path(self, version: str) -> Path:
         """Return a version's directory, quarantined or not. Raises VersionNotFound."""
@@ -158,12 +162,16 @@ class Registry:
             sync_directory(self.quarantine_directory)
 
     def prune(self, keep: int) -> list[str]:
-        """Delete all but the newest `keep` versions, never the champion or the one before it; return what went."""
+        """Delete all but the newest `keep` versions, and as many in quarantine; return what went.
+
+        The champion, the one before it, and the newest of all, whose number must not come again, always stay.
+        """
         with self._lock():
             champion = self.champion()
             held = {champion.version, champion.previous} if champion else set()
-            old = [version for version in self.versions()[: -keep or None] if version not in held]
-            refused = self.quarantined()[: -keep or None]
+            held.add(f"{self._highest():06d}")
+            old = [version for version in _all_but_newest(self.versions(), keep) if version not in held]
+            refused = [version for version in _all_but_newest(self.quarantined(), keep) if version not in held]
             for version in old:
                 shutil.rmtree(self.versions_directory / version)
             for version in refused:
@@ -176,9 +184,12 @@ class Registry:
             shutil.rmtree(path)
 
     def history(self) -> list[Champion]:
-        """Return every change of the pointer, oldest first."""
-        path = self.directory / "history.jsonl"
-        return [Champion(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+        """Return every change of the pointer, oldest first. A line that a power loss cut short is passed over."""
+        changes = []
+        for line in self._history_file.read_bytes().splitlines() if self._history_file.exists() else []:
+            with suppress(ValueError, TypeError):
+                changes.append(Champion(**json.loads(line)))
+        return changes
 
     def _point(self, version: str, why: str, pinned: bool, current: Champion | None) -> Champion:
         if version not in self.versions():
@@ -191,24 +202,31 @@ class Registry:
 
     def _write(self, champion: Champion) -> Champion:
         line = json.dumps(asdict(champion)).encode() + b"\n"
-        with (self.directory / "history.jsonl").open("ab") as file:
-            file.write(line)
+        with self._history_file.open("a+b") as file:
+            file.seek(max(0, file.tell() - 1))
+            file.write(line if file.read(1) in (b"", b"\n") else b"\n" + line)  # never onto a line cut short
             file.flush()
             os.fsync(file.fileno())
         write_atomically(self.champion_file, line)
         return champion
 
     def _highest(self) -> int:
-        return max((int(name) for name in self.versions() + self.quarantined()), default=self._last_in_history())
-
-    def _last_in_history(self) -> int:
-        return max((int(champion.version) for champion in self.history()), default=0)
+        present = self.versions() + self.quarantined() or [champion.version for champion in self.history()]
+        return max((int(version) for version in present), default=0)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         with (self.directory / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _numbered(directory: Path) -> list[str]:
+    return sorted((path.name for path in directory.iterdir() if path.is_dir() and path.name.isdecimal()), key=int)
+
+
+def _all_but_newest(versions: list[str], keep: int) -> list[str]:
+    return versions[: max(0, len(versions) - keep)]
 
 
 def _now_ms() -> int:

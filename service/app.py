@@ -1,0 +1,141 @@
+"""Wiring of the service process: everything is made here once and handed down."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import orjson
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from contract.api import Problem, ScoreRequest
+from contract.durable import write_atomically
+from contract.errors import SetupError
+from contract.event_log import AsyncEventLog
+from contract.events import FeedbackEvent
+from contract.registry import Registry
+from contract.telemetry import configure_logs
+from service import feedback, models, openapi, problems
+from service.health import LogWatch, health_routes
+from service.limits import Limits
+from service.metrics import Metrics
+from service.observed import Observed
+from service.prior import PriorModel
+from service.score import score_routes
+from service.settings import ServiceSettings
+from service.slot import Slot
+
+_BACKLOG = 2_048
+log = structlog.get_logger()
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """Return the application. Its lifespan owns every background task and connection."""
+    metrics = Metrics()
+    registry = Registry(settings.registry_directory)
+    slot = Slot(registry, PriorModel(settings.prior_rate), metrics)
+    limits = Limits(settings, metrics)
+    url, timeout_s = settings.redis_url, settings.append_timeout_s
+    event_log = AsyncEventLog(url, timeout_s, settings.log_max_entries) if url else None
+    log_watch = LogWatch(url, timeout_s, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await slot.poll()  # a restarted service answers with the champion from its first request
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(slot.watch(settings.reload_poll_s)),
+                tasks.create_task(log_watch.watch(settings.log_poll_s)),
+            ]
+            yield
+            for task in running:
+                task.cancel()
+        log_watch.close()
+        if event_log is not None:
+            await event_log.close()
+
+    app = FastAPI(
+        title="Winnow",
+        summary="Denoised relevance scores and labels for short-video feeds, learned online.",
+        version=version("winnow-denoise"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(Observed, metrics=metrics)
+    problems.install(app)
+    app.include_router(score_routes(slot, limits, settings, metrics))
+    app.include_router(feedback.feedback_routes(event_log, limits, settings, metrics))
+    app.include_router(models.model_routes(slot, registry))
+    app.include_router(health_routes(slot, log_watch, metrics))
+    examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump()}
+    openapi.install(app, [ScoreRequest, FeedbackEvent, feedback.FeedbackBatch, Problem], examples)
+    return app
+
+
+def serve(settings: ServiceSettings, announce: Path | None = None) -> None:
+    """Run the service until SIGTERM or SIGINT, then finish what runs and return.
+
+    With `announce`, that file says {"url", "pid"} once requests are answered. Raises SetupError if the address is
+    taken.
+    """
+    configure_logs(settings)
+    if announce is not None:
+        announce.unlink(missing_ok=True)
+    listener = _bind(settings)
+    config = uvicorn.Config(
+        create_app(settings),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_timeout_s,
+    )
+    # uvicorn raises the signal that stopped it once more at the end, which would kill a process that ended well.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda *_: None)
+    _Server(config, listener, announce).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, saying where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, announce: Path | None) -> None:
+        super().__init__(config)
+        self._url = _url_of(listener)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then announce."""
+        await super().startup(sockets)
+        if self.started:
+            log.info("service_started", url=self._url)
+            if self._announce is not None:
+                write_atomically(self._announce, orjson.dumps({"url": self._url, "pid": os.getpid()}))
+
+
+def _bind(settings: ServiceSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SetupError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
+            "stop what uses it, or set WINNOW_PORT (0 takes a free one)"
+        ) from error
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

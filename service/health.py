@@ -1,0 +1,86 @@
+"""Probes and metrics: is it alive, can it score, does its log answer."""
+
+import asyncio
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
+from redis import RedisError
+
+from contract.api import ServingModel
+from contract.errors import LogUnavailable
+from contract.event_log import EventLog
+from service.metrics import Metrics
+from service.score import serving_model
+from service.slot import Slot
+
+
+class Liveness(BaseModel):
+    """Answer of `GET /livez`."""
+
+    live: bool = Field(description="Always true: the event loop turns.", examples=[True])
+
+
+class Readiness(BaseModel):
+    """Answer of `GET /readyz`. Scoring needs no log, so being ready does not depend on it."""
+
+    ready: bool = Field(description="Whether scores are answered; the built-in prior counts.", examples=[True])
+    log: bool = Field(description="Whether the event log answered when last asked.", examples=[True])
+    model: ServingModel
+
+
+class LogWatch:
+    """Looks again and again whether the event log answers, so that a probe never waits for it."""
+
+    def __init__(self, url: str | None, timeout_s: float, metrics: Metrics) -> None:
+        """Watch the log at `url`; without one it never answers."""
+        self.answers = False
+        self._log = EventLog(url, timeout_s) if url else None
+        self._metrics = metrics
+
+    async def look(self) -> None:
+        """Ask the log once, in a worker thread and with its deadline."""
+        self.answers = self._log is not None and await asyncio.to_thread(_answers, self._log)
+        self._metrics.log_up.set(self.answers)
+
+    async def watch(self, poll_s: float) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(poll_s)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._log is not None:
+            self._log.close()
+
+
+def health_routes(slot: Slot, log_watch: LogWatch, metrics: Metrics) -> APIRouter:
+    """Return the routes for whoever runs the service."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/livez")
+    async def livez() -> Liveness:
+        """Say that the process turns."""
+        return Liveness(live=True)
+
+    @router.get("/readyz")
+    async def readyz() -> Readiness:
+        """Say whether scores are answered, by which model, and whether feedback can be stored."""
+        serving = ServingModel.model_validate(serving_model(slot.current))
+        return Readiness(ready=True, log=log_watch.answers, model=serving)
+
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def read_metrics() -> Response:
+        """Return Prometheus' text format."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _answers(event_log: EventLog) -> bool:
+    try:
+        event_log.ping()
+    except (LogUnavailable, RedisError):
+        return False
+    return True

@@ -1,0 +1,67 @@
+"""What the service tells Prometheus. One registry a process; no user or item id is ever a label."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from service.servable import Servable
+
+_REQUEST_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_SWAP_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """Every collector of the service."""
+
+    def __init__(self) -> None:
+        """Make all collectors, at zero."""
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.requests = self._counter("winnow_requests_total", "Requests answered.", ("route", "status"))
+        self.request_seconds = Histogram(
+            "winnow_request_seconds",
+            "Time from a request's head to its last byte.",
+            ("route",),
+            buckets=_REQUEST_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.shed = self._counter("winnow_requests_shed_total", "Requests refused because too many were at work.")
+        self.candidates = self._counter("winnow_score_candidates_total", "Candidates scored.")
+        self.fallback = self._counter("winnow_score_fallback_total", "Score requests the built-in prior answered.")
+        self.unknown_users = self._counter("winnow_score_unknown_users_total", "Score requests for unknown users.")
+        self.unknown_items = self._counter("winnow_score_unknown_items_total", "Candidates the model does not know.")
+        self.acknowledged = self._counter("winnow_feedback_acknowledged_events_total", "Events stored and confirmed.")
+        self.unstored = self._counter("winnow_feedback_unstored_events_total", "Valid events answered with 503.")
+        self.log_up = self._gauge("winnow_log_up", "Whether the event log answers: 1 or 0.")
+        self.swap_seconds = Histogram(
+            "winnow_model_swap_seconds",
+            "Time to open, prove and take over a version.",
+            buckets=_SWAP_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.refused = self._counter("winnow_model_refused_total", "Versions refused.")
+
+    def follow(self, current: Callable[[], Servable]) -> None:
+        """Describe the servable in use, whichever it is when someone looks."""
+        version = self._gauge("winnow_model_version", "Number of the version in use; 0 is the built-in prior.")
+        version.set_function(lambda: int(current().version) if current().version.isdigit() else 0)
+        fallback = self._gauge("winnow_model_fallback", "Whether the built-in prior is in use: 1 or 0.")
+        fallback.set_function(lambda: float(current().fallback))
+        age = self._gauge("winnow_model_age_seconds", "Time since the version's training data ends; NaN for the prior.")
+        age.set_function(lambda: _age_s(current()))
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(name, meaning, registry=self.registry)
+
+
+def _age_s(servable: Servable) -> float:
+    through_ms = servable.trained_through_ms
+    return float("nan") if through_ms is None else time.time() - through_ms / 1000

@@ -1,0 +1,63 @@
+"""What surrounds every request: its id, its measure, and the last catch for what nobody foresaw."""
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.metrics import Metrics
+from service.problems import problem_response
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+log = structlog.get_logger()
+
+
+class Observed:
+    """ASGI middleware, the outermost one of ours."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        """Surround `app`."""
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a fault of ours becomes a problem with status 500, logged with its request id."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+        request_id = request_id_of(Headers(scope=scope).get("x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            log.exception("request_failed", request_id=request_id, route=route_of(scope))
+            if status:  # the answer has begun; only breaking it off tells the caller that it is not whole
+                raise
+            await problem_response(error, request_id)(scope, receive, send_with_id)
+        finally:
+            route = route_of(scope)
+            self._metrics.requests.labels(route, f"{status // 100}xx").inc()
+            self._metrics.request_seconds.labels(route).observe(time.perf_counter() - started)
+
+
+def request_id_of(given: str | None) -> str:
+    """Return the caller's id if it is short and harmless, else a new one."""
+    return given if given and _SAFE_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def route_of(scope: Scope) -> str:
+    """Return the versioned template of the route, so that no path of a caller becomes a label."""
+    template: str = getattr(scope.get("route"), "path", "other")
+    return f"/v1{template}" if template in ("/score", "/feedback") else template

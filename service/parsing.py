@@ -1,0 +1,64 @@
+"""From the bytes of a body to validated values: whatever was sent, the worst is a 4xx that does not repeat it (P11).
+
+JSON is parsed before it is validated, so that counts are bounded before they cost anything.
+"""
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.exceptions import HTTPException
+
+from contract.api import Candidate, ScoreRequest
+from contract.errors import TooLarge
+from contract.events import FeedbackEvent
+from service.problems import InvalidBody
+
+ERRORS_SHOWN = 20
+_ERRORS_LISTABLE = 10_000  # listing more of them would hold up the event loop
+_FIELDS = {"events", *ScoreRequest.model_fields, *Candidate.model_fields, *FeedbackEvent.model_fields}
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+def parse_json(body: bytes, what: str = "the body") -> object:
+    """Return the value of UTF-8 JSON. Raises HTTPException 400 for anything else, NaN included."""
+    try:
+        value: object = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise HTTPException(400, f"{what} is not valid JSON: {error}") from None
+    return value
+
+
+def check_count(values: object, bound: int, what: str, setting: str) -> None:
+    """Raise TooLarge if `values` is a list of more than `bound`."""
+    if isinstance(values, list) and len(values) > bound:
+        raise TooLarge(f"{len(values)} {what} in one request, the bound is {bound}; split it, or raise {setting}")
+
+
+def validate(model: type[_Body], value: object) -> _Body:
+    """Return `value` as a body of type `model`. Raises InvalidBody with the first errors and their paths."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidBody("the body is not valid; see errors, and /openapi.json", _listed(error)) from None
+    except OverflowError:  # a time at the edge of the calendar that its offset moves past it
+        raise InvalidBody("the body holds a time outside the calendar", []) from None
+
+
+def _listed(error: ValidationError) -> list[dict[str, str]]:
+    if error.error_count() > _ERRORS_LISTABLE:
+        return [{"field": "body", "problem": f"{error.error_count()} things are wrong with it"}]
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    listed = ({"field": _path(one["loc"]), "problem": _say(one["type"], one["msg"])} for one in found)
+    return list({tuple(one.items()): one for one in listed}.values())[:ERRORS_SHOWN]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Name the place by indexes and our own field names only: other names may have come from the caller."""
+    return ".".join(str(part) for part in location if isinstance(part, int) or part in _FIELDS) or "body"
+
+
+def _say(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "has a field that is not in the schema; leave it out"
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,42 @@
+"""Settings of the service process."""
+
+from pydantic import Field
+
+from contract.settings import LogSettings, TelemetrySettings
+
+
+class ServiceSettings(LogSettings, TelemetrySettings):
+    """The HTTP service: where it listens, what it takes in, how long it waits."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8787, ge=0, le=65_535, description="TCP port to listen on; 0 takes a free one.")
+    max_body_bytes: int = Field(
+        default=1_048_576, ge=1_024, le=67_108_864, description="Largest request body in bytes; above it 413."
+    )
+    max_batch_events: int = Field(
+        default=1_000, ge=1, le=10_000, description="Most events in one feedback request; above it 413."
+    )
+    max_candidates: int = Field(
+        default=1_000, ge=1, le=10_000, description="Most candidates in one score request; above it 413."
+    )
+    max_requests_in_flight: int = Field(
+        default=512, ge=1, le=65_536, description="Score and feedback requests at work at once; above it 503."
+    )
+    body_timeout_s: float = Field(
+        default=10.0, gt=0, le=300, description="Seconds in which a request body must have arrived; after it 408."
+    )
+    append_timeout_s: float = Field(
+        default=0.5, gt=0, le=30, description="Seconds in which the event log must confirm; after it feedback gets 503."
+    )
+    log_poll_s: float = Field(
+        default=1.0, ge=0.01, le=60, description="Seconds between two looks whether the event log answers."
+    )
+    reload_poll_s: float = Field(
+        default=0.1, ge=0.01, le=60, description="Seconds between two looks at the champion file."
+    )
+    drain_timeout_s: int = Field(
+        default=10, ge=1, le=300, description="Seconds that running requests get to finish after SIGTERM."
+    )
+    prior_rate: float = Field(
+        default=0.02, gt=0, lt=1, description="Score the built-in prior gives every item before the first version."
+    )

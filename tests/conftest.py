@@ -1,0 +1,32 @@
+"""Real parts for every test: one private Valkey a session, emptied for each test that asks for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from winnow.embedded_log import EmbeddedLog
+
+
+@pytest.fixture(scope="session")
+def private_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLog]:
+    """A Valkey of this session alone."""
+    with EmbeddedLog(tmp_path_factory.mktemp("log")) as log:
+        yield log
+
+
+@pytest.fixture
+def log_url(private_log: EmbeddedLog) -> str:
+    """The URL of an empty event log."""
+    with redis.Redis.from_url(private_log.url) as client:
+        client.flushall()
+    return private_log.url
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty directory for runtime state."""
+    directory = tmp_path / "home"
+    directory.mkdir()
+    return directory

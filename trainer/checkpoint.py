@@ -1,0 +1,141 @@
+"""Checkpoints: everything the trainer needs to go on, and the position it stands for, in one file.
+
+One safetensors file holds all arrays, and a JSON text in its header the account and the position. Its name carries the
+SHA-256 of its content, so a torn or altered file is found before it is read. It is written aside, brought to disk and
+renamed: after any crash the newest whole checkpoint is some prefix of each partition (promise P3).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from contract.durable import write_atomically
+from contract.errors import CheckpointError
+from contract.event_log import BEGINNING, Position, StreamId
+from contract.hashing import PARTITIONS
+
+_NAME = re.compile(r"(\d{8})-([0-9a-f]{64})\.safetensors")
+_ACCOUNT = "winnow"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where every acknowledged event went: read = trained + duplicates + dead."""
+
+    trained: int = 0  # stepped through, the gate's holdout included
+    held_out: int = 0  # of those, never learned
+    duplicates: int = 0
+    dead: int = 0
+    event_at_ms: int = 0  # latest event time seen
+    acknowledged_ms: int = 0  # server time below which every event is in
+
+    @property
+    def read(self) -> int:
+        """Events read from the log."""
+        return self.trained + self.duplicates + self.dead
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One point to go on from."""
+
+    number: int
+    position: Position
+    account: Account
+    fingerprint: str  # of the settings the state fits
+    state: dict[str, npt.NDArray[Any]]
+
+
+class CheckpointStore:
+    """The checkpoints under one directory."""
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        """Open, or make, the store; `keep` newest checkpoints are kept."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.keep = keep
+        self._positions: dict[int, Position] = {}
+
+    def write(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint durably, then delete those older than the newest `keep`."""
+        facts = {
+            "position": {str(partition): str(at) for partition, at in checkpoint.position.items()},
+            "account": asdict(checkpoint.account),
+            "fingerprint": checkpoint.fingerprint,
+        }
+        content = save(
+            {name: np.ascontiguousarray(array) for name, array in checkpoint.state.items()},
+            {_ACCOUNT: json.dumps(facts)},
+        )
+        path = self.directory / f"{checkpoint.number:08d}-{hashlib.sha256(content).hexdigest()}.safetensors"
+        write_atomically(path, content)
+        self._positions[checkpoint.number] = checkpoint.position
+        for old in self.files()[: -self.keep]:
+            old.unlink()
+        return path
+
+    def files(self) -> list[Path]:
+        """Return the checkpoint files, oldest first."""
+        return sorted(path for path in self.directory.iterdir() if _NAME.fullmatch(path.name))
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest whole checkpoint, or None if there was never one.
+
+        Damaged files are set aside as *.damaged. Raises CheckpointError if all are damaged: going on from nothing
+        would forget what was learned, and the log may be trimmed already.
+        """
+        files = self.files()
+        for path in reversed(files):
+            try:
+                return self.read(path)
+            except CheckpointError:
+                path.rename(path.with_suffix(".damaged"))
+        if files:
+            raise CheckpointError(
+                f"none of the {len(files)} checkpoints in {self.directory} is whole; restore one from a backup, or move "
+                "the directory away to start anew from what the log still holds"
+            )
+        return None
+
+    def read(self, path: Path) -> Checkpoint:
+        """Read one checkpoint. Raises CheckpointError if its content is not what its name says."""
+        content, name = path.read_bytes(), _NAME.fullmatch(path.name)
+        if name is None or hashlib.sha256(content).hexdigest() != name[2]:
+            raise CheckpointError(f"checkpoint {path.name}: content differs from the digest in its name")
+        try:
+            facts = _facts(content)
+            state = load(content)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise CheckpointError(f"checkpoint {path.name}: {error}") from error
+        position = {int(partition): StreamId.parse(at) for partition, at in facts["position"].items()}
+        self._positions[int(name[1])] = position
+        return Checkpoint(int(name[1]), position, Account(**facts["account"]), facts["fingerprint"], state)
+
+    def oldest_position(self) -> Position:
+        """Return the position that every kept checkpoint covers: what may be trimmed."""
+        kept = [self._positions.get(int(path.name[:8])) or self.read(path).position for path in self.files()]
+        return {
+            partition: min((position.get(partition, BEGINNING) for position in kept), default=BEGINNING)
+            for partition in range(PARTITIONS)
+        }
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Return a digest of the settings that fix the shape and meaning of a state."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    header_bytes = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + header_bytes])
+    facts: dict[str, Any] = json.loads(header["__metadata__"][_ACCOUNT])
+    return facts

@@ -1,0 +1,118 @@
+"""The label log: the denoised data set, one row an event, as hourly Parquet.
+
+    labels/2026-11-24T08/00000012.parquet    rows since the checkpoint before, written just before checkpoint 12
+    labels/2026-11-24T07.parquet             an hour that is over, in one file
+
+The hour is that of the acknowledgement (UTC). Parts of a checkpoint that was never written are removed on restart,
+before their events are read again, so each event has its row exactly once. Read it with pandas or polars:
+`polars.read_parquet("labels/**/*.parquet")`.
+"""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contract.events import ABSENT, action_names
+from trainer.evidence import NO_CELL, Flag
+from trainer.labels import LABEL_NAMES
+from trainer.learner import StepReport
+
+_ACTIONS = np.array([",".join(action_names(mask)) for mask in range(256)], dtype=object)
+_HOUR = "%Y-%m-%dT%H"
+_THROUGH = b"winnow.checkpoint"
+_FLAGS = np.array([flag.name.lower() for flag in Flag], dtype=object)
+
+
+class LabelLog:
+    """Collects rows in memory and writes them with each checkpoint."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open, or make, the label log."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._rows: dict[str, list[pa.Table]] = {}
+
+    def forget_after(self, checkpoint: int) -> None:
+        """Remove parts newer than a checkpoint, which is about to be gone on from (0: all that is not compacted)."""
+        for part in self.directory.glob("*/*.parquet"):
+            if int(part.stem) > checkpoint:
+                part.unlink()
+
+    def add(self, report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> None:
+        """Collect a step's rows. `acknowledged_ms` [N] is the log's time of each event."""
+        table = _table(report, acknowledged_ms)
+        hours = acknowledged_ms // 3_600_000
+        for hour in np.unique(hours):
+            name = datetime.fromtimestamp(int(hour) * 3600, UTC).strftime(_HOUR)
+            self._rows.setdefault(name, []).append(table.filter(pa.array(hours == hour)))
+
+    def write(self, checkpoint: int) -> None:
+        """Write the collected rows as parts of a checkpoint, to be called just before it is written."""
+        for hour, tables in self._rows.items():
+            directory = self.directory / hour
+            directory.mkdir(exist_ok=True)
+            _write(directory / f"{checkpoint:08d}.parquet", pa.concat_tables(tables))
+        self._rows = {}
+
+    def compact(self, now_ms: int, through: int) -> None:
+        """Bring each hour that is over into one file. `through` is the oldest kept checkpoint.
+
+        Only parts that no restart can come back to are taken. The file says through which checkpoint its rows go, so
+        a crash between writing it and removing the parts counts nothing twice.
+        """
+        current = datetime.fromtimestamp(now_ms / 1000, UTC).strftime(_HOUR)
+        for directory in sorted(path for path in self.directory.iterdir() if path.is_dir() and path.name < current):
+            parts = sorted(directory.glob("*.parquet"))
+            if any(int(part.stem) > through for part in parts):
+                continue
+            whole = self.directory / f"{directory.name}.parquet"
+            tables = [pq.read_table(whole)] if whole.exists() else []
+            done = int(tables[0].schema.metadata[_THROUGH]) if tables else 0
+            tables += [pq.read_table(part) for part in parts if int(part.stem) > done]
+            last = max([done, *(int(part.stem) for part in parts)])
+            merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+            _write(whole, merged.replace_schema_metadata({_THROUGH: str(last)}))
+            shutil.rmtree(directory)
+
+
+def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Table:
+    events, evidence = report.events, report.evidence
+    threshold = report.calibration.threshold
+    return pa.table(
+        {
+            "event_id": pa.array(events.event_id, pa.string()),
+            "user_id": pa.array(events.user_id, pa.string()),
+            "item_id": pa.array(events.item_id, pa.string()),
+            "at_ms": events.at_ms,
+            "acknowledged_ms": acknowledged_ms,
+            "watch_ms": pa.array(events.watch_ms, mask=events.watch_ms == ABSENT),
+            "duration_ms": pa.array(events.duration_ms, mask=events.duration_ms == ABSENT),
+            "actions": pa.array(_ACTIONS[events.actions], pa.string()),
+            "surface": pa.array(events.surface, pa.string()),
+            "quantile": pa.array(evidence.quantile, mask=np.isnan(evidence.quantile)),
+            "flag": pa.array(_FLAGS[evidence.flag], pa.string()),
+            "cell": pa.array(evidence.cell, mask=evidence.cell == NO_CELL),
+            "llr": evidence.llr,
+            "label": pa.array([LABEL_NAMES[label] for label in report.label.tolist()], pa.string()),
+            "logit": report.logit,
+            "score": report.score,
+            "pseudo_label": (report.belief > threshold).astype(np.int8),
+            "relevance": report.belief,
+            "confidence": np.where(report.belief > threshold, report.belief, 1.0 - report.belief),
+            "target": report.target,
+            "direction": pa.array([report.direction.value] * len(report), pa.string()),
+            "held_out": report.held_out,
+        }
+    )
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file that is whole or absent."""
+    aside = path.with_suffix(".tmp")
+    pq.write_table(table, aside, compression="zstd")
+    aside.replace(path)

@@ -1,0 +1,77 @@
+"""Settings of the trainer: the science in one section, the process in another."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract.settings import LogSettings, TelemetrySettings
+
+
+class LearnerSettings(BaseSettings):
+    """What is learned, and how. Replay and the live trainer share these; a checkpoint fits one choice of them."""
+
+    model_config = SettingsConfigDict(env_prefix="WINNOW_", extra="ignore", frozen=True)
+
+    backbone: Literal["gmf"] = Field(default="gmf", description="Network that gives the logit.")
+    target: Literal["bce", "negative", "idl", "idl-aligned", "evidence"] = Field(
+        default="evidence", description="What an exposure without explicit feedback is trained toward."
+    )
+    meta: Literal["none", "ig"] = Field(
+        default="none",
+        description="`ig` lets Inverse Gradient steer each unlabelled batch; `none` only computes and logs decisions.",
+    )
+    meta_inner: Literal["sgd", "sign"] = Field(default="sgd", description="Form of Inverse Gradient's trial step.")
+    meta_rate: float = Field(default=0.05, gt=0, le=10, description="Size of Inverse Gradient's trial step.")
+    meta_every: int = Field(
+        default=1_024,
+        ge=1,
+        description="Events between decisions while `meta` is `none`; with `ig` each batch has one.",
+    )
+    seed: int = Field(default=1, ge=0, le=2**31 - 1, description="Seed of all that is drawn.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where to learn; auto takes a GPU if any."
+    )
+    dim: int = Field(default=16, ge=1, le=512, description="Width of the embeddings.")
+    batch_events: int = Field(default=256, ge=1, le=65_536, description="Most events in one step.")
+    wait_events: int = Field(
+        default=2_048, ge=0, le=1_000_000, description="Events that pass before an explicit one is learned."
+    )
+    holdout_share: float = Field(default=0.02, ge=0, le=0.5, description="Share of events kept for the gate for good.")
+    holdout_events: int = Field(
+        default=20_000, ge=0, le=10_000_000, description="Latest held-out events that are kept."
+    )
+    user_capacity: int = Field(default=262_144, ge=1, le=100_000_000, description="Users that can own a row.")
+    item_capacity: int = Field(default=131_072, ge=1, le=100_000_000, description="Items that can own a row.")
+    admit_after: int = Field(default=1, ge=1, le=255, description="Sightings after which an id gets a row.")
+
+
+class TrainerSettings(LearnerSettings, LogSettings, TelemetrySettings):
+    """The live trainer."""
+
+    window_ms: int = Field(
+        default=500, ge=10, le=60_000, description="Server time that one batch window spans; a batch never crosses it."
+    )
+    read_entries: int = Field(default=512, ge=1, le=100_000, description="Log entries read at once, a partition.")
+    poll_s: float = Field(default=0.1, gt=0, le=10, description="Pause between looks at an idle log.")
+    checkpoint_every_s: float = Field(default=10.0, gt=0, le=3_600, description="Seconds between checkpoints.")
+    publish_every_s: float = Field(
+        default=5.0, gt=0, le=86_400, description="Seconds between versions while events come."
+    )
+    keep_checkpoints: int = Field(
+        default=2, ge=1, le=100, description="Checkpoints kept; the log is trimmed behind them."
+    )
+    keep_versions: int = Field(
+        default=20, ge=2, le=10_000, description="Versions kept beside champion and predecessor."
+    )
+    dedupe_events: int = Field(
+        default=1_000_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Latest events among which duplicates are found, at least.",
+    )
+    gate_min_events: int = Field(default=1_000, ge=0, description="Events before a first version may be promoted.")
+    trainer_metrics_port: int = Field(
+        default=9109, ge=0, le=65_535, description="Port of the trainer's /metrics; 0 = off."
+    )
+    trainer_metrics_host: str = Field(default="127.0.0.1", description="Address of the trainer's /metrics.")
