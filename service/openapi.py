@@ -18,7 +18,9 @@ Responses = dict[int | str, dict[str, Any]]
 def problems(*statuses: int) -> Responses:
     """Document the errors a route answers, all of them problem details."""
     content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    described: dict[int | str, str] = {status: HTTPStatus(status).phrase for status in statuses}
+    described["default"] = "Any other error"  # also keeps the framework from documenting a 422 of its own
+    return {status: {"description": description, "content": content} for status, description in described.items()}
 
 
 def body_of(example: Mapping[str, object], *models: str, lines_type: str | None = None) -> dict[str, Any]:

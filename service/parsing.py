@@ -41,8 +41,6 @@ def validate(model: type[_Body], value: object) -> _Body:
         return model.model_validate(value)
     except ValidationError as error:
         raise InvalidBody("the body is not valid; see errors, and /openapi.json", _listed(error)) from None
-    except OverflowError:  # a time at the edge of the calendar that its offset moves past it
-        raise InvalidBody("the body holds a time outside the calendar", []) from None
 
 
 def _listed(error: ValidationError) -> list[dict[str, str]]:

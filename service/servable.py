@@ -97,24 +97,24 @@ class LoadedVersion:
 
 def open_version(directory: Path) -> LoadedVersion:
     """Load and prove the version in `directory`. Blocks: call it in a worker thread. Raises VersionCorrupt."""
+    name = directory.name
     manifest = read_manifest(directory)
     verify_files(directory, manifest)
-    _check_tables_are_finite(directory, manifest)
     try:
+        _check_tables_are_finite(directory, manifest)
         users, items = (open_index(directory, side, manifest.indexes[side]) for side in SIDES)
         session = onnxruntime.InferenceSession(str(directory / MODEL_FILE), _options(), ["CPUExecutionProvider"])
         probe = Probe.model_validate_json((directory / PROBE_FILE).read_bytes())
-        _check_signature(session)
-        _check_rows(session, manifest, users, items)
-        _replay(session, probe)
+        _check_signature(name, session)
+        _run(session, _OUTPUTS, *_last_rows(manifest))  # an index can lead to any row of its tables
+        _replay(name, session, probe)
         datetime.fromtimestamp(manifest.trained_through.acknowledged_ms / 1000, UTC)  # every answer will show it
-    except VersionCorrupt as error:
-        raise VersionCorrupt(f"version {directory.name}: {error}") from None
+    except (VersionCorrupt, OSError):
+        raise
     except Exception as error:  # whatever onnxruntime or NumPy dislike about the files, the old version serves on
-        raise VersionCorrupt(f"version {directory.name}: it does not load ({type(error).__name__}: {error})") from error
+        raise VersionCorrupt(f"version {name}: it does not load ({type(error).__name__}: {error})") from error
     explains = any(output.name == "parts" for output in session.get_outputs())
-    through_ms = manifest.trained_through.acknowledged_ms
-    return LoadedVersion(directory.name, through_ms, False, session, users, items, explains)
+    return LoadedVersion(name, manifest.trained_through.acknowledged_ms, False, session, users, items, explains)
 
 
 def _options() -> onnxruntime.SessionOptions:
@@ -141,35 +141,35 @@ def _check_tables_are_finite(directory: Path, manifest: Manifest) -> None:
                     raise VersionCorrupt(f"version {directory.name}: {name} holds a number that is not finite")
 
 
-def _check_signature(session: onnxruntime.InferenceSession) -> None:
+def _check_signature(name: str, session: onnxruntime.InferenceSession) -> None:
     inputs = {node.name: node.type for node in session.get_inputs()}
     outputs = {node.name: node.type for node in session.get_outputs()}
     if inputs.keys() != {"user", "item"} or not {*_OUTPUTS} <= outputs.keys() <= _TYPES.keys():
-        raise VersionCorrupt(f"the graph maps {sorted(inputs)} to {sorted(outputs)}, which is not its contract")
-    if wrong := [name for name, kind in (inputs | outputs).items() if kind != _TYPES[name]]:
-        raise VersionCorrupt(f"the graph has another type than its contract for {', '.join(wrong)}")
+        raise VersionCorrupt(
+            f"version {name}: the graph maps {sorted(inputs)} to {sorted(outputs)}, which is not its contract"
+        )
+    if wrong := [node for node, kind in (inputs | outputs).items() if kind != _TYPES[node]]:
+        raise VersionCorrupt(f"version {name}: the graph has another type than its contract for {', '.join(wrong)}")
 
 
-def _check_rows(session: onnxruntime.InferenceSession, manifest: Manifest, users: HashIndex, items: HashIndex) -> None:
-    """Let every row an index can give be one the graph can take, so that no request meets a row out of range."""
-    for side, index in zip(SIDES, (users, items), strict=True):
-        if int(index.values.max()) >= manifest.indexes[side].rows:
-            raise VersionCorrupt(f"the {side} index leads outside the {manifest.indexes[side].rows} rows of its tables")
-    last_user, last_item = (np.array([manifest.indexes[side].rows - 1], np.int32) for side in SIDES)
-    _run(session, _OUTPUTS, last_user, last_item)
+def _last_rows(manifest: Manifest) -> tuple[Rows, Rows]:
+    user, item = (np.array([manifest.indexes[side].rows - 1], np.int32) for side in SIDES)
+    return user, item
 
 
-def _replay(session: onnxruntime.InferenceSession, probe: Probe) -> None:
+def _replay(name: str, session: onnxruntime.InferenceSession, probe: Probe) -> None:
     """Ask for every probe row, user by user as requests do, and compare."""
     users, items = np.array(probe.user, np.int32), np.array(probe.item, np.int32)
     if not users.size:
-        raise VersionCorrupt("the probe is empty, so nothing proves the version")
+        raise VersionCorrupt(f"version {name}: the probe is empty, so nothing proves the version")
     for user in np.unique(users):
         chosen = users == user
         answers = _run(session, _OUTPUTS, np.array([user], np.int32), items[chosen])
-        for name, answer in zip(_OUTPUTS, answers, strict=True):
-            expected = np.array(getattr(probe, name))[chosen]
+        for output, answer in zip(_OUTPUTS, answers, strict=True):
+            expected = np.array(getattr(probe, output))[chosen]
             if answer.shape != expected.shape or not np.isfinite(answer).all():
-                raise VersionCorrupt(f"the graph gives {name} of shape {answer.shape}, or one that is not finite")
-            if (worst := float(np.abs(answer - expected).max())) > probe.tolerance:
-                raise VersionCorrupt(f"{name} is {worst:.3g} away from the probe, the bound is {probe.tolerance:g}")
+                raise VersionCorrupt(f"version {name}: {output} has shape {answer.shape}, or is not finite")
+            if not (worst := float(np.abs(answer - expected).max())) <= probe.tolerance:
+                raise VersionCorrupt(
+                    f"version {name}: {output} is {worst:.3g} away from the probe, the bound is {probe.tolerance:g}"
+                )

@@ -40,7 +40,10 @@ class Slot:
         """Follow the champion file until cancelled."""
         while True:
             await asyncio.sleep(poll_s)
-            await self.poll()
+            try:
+                await self.poll()
+            except Exception:  # a fault of ours must not end the watch: the next champion may be what mends it
+                log.exception("champion_poll_failed", serving=self.current.version)
 
     async def poll(self) -> None:
         """Look at the champion file once, and take over what it names if that is new."""

@@ -51,6 +51,7 @@ class Checkpoint:
     number: int
     position: Position
     account: Account
+    quality: dict[str, Any]  # progressive figures, for whoever reads the checkpoint
     fingerprint: str  # of the settings the state fits
     state: dict[str, npt.NDArray[Any]]
 
@@ -70,6 +71,7 @@ class CheckpointStore:
         facts = {
             "position": {str(partition): str(at) for partition, at in checkpoint.position.items()},
             "account": asdict(checkpoint.account),
+            "quality": checkpoint.quality,
             "fingerprint": checkpoint.fingerprint,
         }
         content = save(
@@ -101,8 +103,8 @@ class CheckpointStore:
                 path.rename(path.with_suffix(".damaged"))
         if files:
             raise CheckpointError(
-                f"none of the {len(files)} checkpoints in {self.directory} is whole; restore one from a backup, or move "
-                "the directory away to start anew from what the log still holds"
+                f"none of the {len(files)} checkpoints in {self.directory} is whole; restore one from a backup, or "
+                "move the directory away to start anew from what the log still holds"
             )
         return None
 
@@ -118,7 +120,8 @@ class CheckpointStore:
             raise CheckpointError(f"checkpoint {path.name}: {error}") from error
         position = {int(partition): StreamId.parse(at) for partition, at in facts["position"].items()}
         self._positions[int(name[1])] = position
-        return Checkpoint(int(name[1]), position, Account(**facts["account"]), facts["fingerprint"], state)
+        account = Account(**facts["account"])
+        return Checkpoint(int(name[1]), position, account, facts["quality"], facts["fingerprint"], state)
 
     def oldest_position(self) -> Position:
         """Return the position that every kept checkpoint covers: what may be trimmed."""
@@ -127,6 +130,10 @@ class CheckpointStore:
             partition: min((position.get(partition, BEGINNING) for position in kept), default=BEGINNING)
             for partition in range(PARTITIONS)
         }
+
+    def oldest_number(self) -> int:
+        """Return the oldest checkpoint that a restart may come back to; 0 before the first."""
+        return min((int(path.name[:8]) for path in self.files()), default=0)
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ class Dedupe:
         """
         first = np.zeros(len(keys), np.bool_)
         first[np.unique(keys, return_index=True)[1]] = True
-        unseen = first & (self._younger.find(keys) == MISSING) & (self._elder.find(keys) == MISSING)
+        unseen: npt.NDArray[np.bool_] = first & (self._younger.find(keys) == MISSING) & (self._elder.find(keys) == MISSING)
         self._remember(keys[unseen])
         return unseen
 
@@ -59,4 +59,4 @@ class Dedupe:
 
 
 def _keys(index: HashIndex) -> Keys:
-    return index.keys[index.keys != 0]
+    return np.asarray(index.keys[index.keys != 0])

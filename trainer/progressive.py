@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.inverse_gradient import Direction
 from trainer.evidence import long_views
-from trainer.labels import POSITIVE
+from trainer.labels import POSITIVE, UNLABELLED
 from trainer.learner import Learner, Snapshot, State, StepReport
 from trainer.metrics_math import auc, ece, gauc, log_loss
 
@@ -67,6 +68,9 @@ class Quality:
     window_prior_log_loss: float  # of always answering the window's own rate
     window_ece: float
     pseudo_label_share: float  # share of the window labelled 1
+    prior: float  # share of explicit positives among recent exposures
+    idl_target_mean: float  # mean of paper IDL's target over all that was unlabelled
+    directions: dict[str, int]  # Inverse Gradient's decisions
 
 
 class Progressive:
@@ -81,6 +85,9 @@ class Progressive:
         self._slate_sums = np.zeros((2, 2))  # [explicit, long view] x [GAUC * weight, weight]
         self._frozen: Snapshot | None = None
         self._in_epoch = 0
+        self._idl = np.zeros(2)  # sum of IDL targets, unlabelled events
+        self._prior = 0.0
+        self._directions = dict.fromkeys(Direction, 0)
 
     def add(self, report: StepReport, learner: Learner) -> None:
         """Count a step. `learner` gives the rows, and the frozen copy when one is due."""
@@ -93,6 +100,11 @@ class Progressive:
         labelled = report.score > report.calibration.threshold
         self._window[place] = np.stack([report.logit, report.score, positive, labelled], 1)
         self.events += len(report)
+        unlabelled = report.label == UNLABELLED
+        self._idl += report.idl_target[unlabelled].sum(), unlabelled.sum()
+        self._prior = report.prior
+        if report.decision:
+            self._directions[report.decision.direction] += 1
         self._slate(report, learner, positive, long_view)
 
     def _slate(
@@ -140,6 +152,9 @@ class Progressive:
             window_prior_log_loss=log_loss(np.full(len(said), said.mean()), said) if some else float("nan"),
             window_ece=ece(score, said) if some else float("nan"),
             pseudo_label_share=float(labelled.mean()) if some else float("nan"),
+            prior=self._prior,
+            idl_target_mean=float(self._idl[0] / self._idl[1]) if self._idl[1] else float("nan"),
+            directions={direction.value: count for direction, count in self._directions.items()},
         )
 
     def state(self) -> State:
@@ -150,6 +165,9 @@ class Progressive:
             "events": np.array([self.events]),
             "window": self._window[: min(self.events, WINDOW_EVENTS)],
             "slate_sums": self._slate_sums + self._open_slate_sums(),
+            "idl": self._idl,
+            "prior": np.array([self._prior]),
+            "directions": np.array(list(self._directions.values())),
         }
 
     def restore(self, state: State) -> None:
@@ -159,3 +177,6 @@ class Progressive:
         self.events = int(state["events"][0])
         self._window[: len(state["window"])] = state["window"]
         self._slate_sums = np.array(state["slate_sums"])
+        self._idl = np.array(state["idl"])
+        self._prior = float(state["prior"][0])
+        self._directions = dict(zip(Direction, state["directions"].tolist(), strict=True))

@@ -53,7 +53,7 @@ class Held:
 
 def waits(event_key: Keys, label: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
     """Return which events wait: all explicit ones, and one in SAMPLE of the rest. Shapes [N]."""
-    return (label != UNLABELLED) | ((event_key >> np.uint64(8)) % np.uint64(SAMPLE) == 0)
+    return np.asarray((label != UNLABELLED) | ((event_key >> np.uint64(8)) % np.uint64(SAMPLE) == 0))
 
 
 def held_out(event_key: Keys, share: float) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,84 @@
+"""Wiring of the trainer process: the one place where its parts meet."""
+
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from contract.errors import SetupError
+from contract.event_log import EventLog
+from contract.registry import Registry
+from contract.telemetry import configure_logs
+from trainer.checkpoint import CheckpointStore
+from trainer.gates import GatePolicy
+from trainer.label_log import LabelLog
+from trainer.metrics import TrainerMetrics
+from trainer.publish import Publisher
+from trainer.settings import TrainerSettings
+from trainer.worker import Worker
+
+
+def run(settings: TrainerSettings) -> int:
+    """Train until SIGTERM or SIGINT, then finish the step, checkpoint and return 0.
+
+    Raises SetupError if no event log is named or another trainer works in this home.
+    """
+    configure_logs(settings)
+    stop_asked = False
+
+    def ask_to_stop(_signal: int, _frame: object) -> None:
+        nonlocal stop_asked
+        stop_asked = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    with only_trainer(settings.home):
+        worker = make_worker(settings)
+        if settings.trainer_metrics_port:
+            worker.metrics.serve(settings.trainer_metrics_host, settings.trainer_metrics_port)
+        worker.attach()
+        worker.run(lambda: stop_asked)
+    return 0
+
+
+def make_worker(settings: TrainerSettings) -> Worker:
+    """Return a worker on this home and log, not yet attached."""
+    if settings.redis_url is None:
+        raise SetupError("the trainer needs an event log: set WINNOW_REDIS_URL, or start everything with `winnow up`")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return Worker(
+        settings,
+        EventLog(settings.redis_url),
+        CheckpointStore(settings.home / "checkpoints", settings.keep_checkpoints),
+        LabelLog(settings.home / "labels"),
+        Publisher(
+            Registry(settings.registry_directory),
+            settings,
+            GatePolicy(min_events=settings.gate_min_events),
+            settings.keep_versions,
+        ),
+        TrainerMetrics(),
+    )
+
+
+@contextmanager
+def only_trainer(home: Path) -> Iterator[None]:
+    """Hold this home's trainer lock. Raises SetupError naming the process that holds it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "trainer.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise SetupError(
+                f"another trainer (pid {file.read().strip() or 'unknown'}) works in {home}; stop it or use another --home"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,83 @@
+"""What the trainer shows to Prometheus, on a port of its own."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from trainer.checkpoint import Account
+from trainer.labels import LABEL_NAMES
+from trainer.learner import StepReport
+from trainer.progressive import Quality
+from trainer.publish import Published
+
+
+class TrainerMetrics:
+    """Collectors on a private registry; `serve` opens the port."""
+
+    def __init__(self) -> None:
+        """Make the collectors."""
+        self.registry = registry = CollectorRegistry()
+        self._events = Gauge(
+            "winnow_trainer_events", "Events read, by what became of them", ["outcome"], registry=registry
+        )
+        self._labels = Counter("winnow_trainer_labels", "Events by label", ["label"], registry=registry)
+        self._directions = Counter(
+            "winnow_trainer_directions", "Inverse Gradient's decisions", ["direction"], registry=registry
+        )
+        self._acknowledged = Gauge(
+            "winnow_trainer_acknowledged_timestamp_seconds",
+            "Time of acknowledgement up to which every event is learned",
+            registry=registry,
+        )
+        self._waiting = Gauge("winnow_trainer_waiting_entries", "Log entries read but not yet over", registry=registry)
+        self._checkpoint = Gauge(
+            "winnow_trainer_checkpoint_timestamp_seconds", "When the last checkpoint was written", registry=registry
+        )
+        self._versions = Counter("winnow_trainer_versions", "Versions by the gate's verdict", ["verdict"], registry=registry)
+        self._publish = Histogram(
+            "winnow_trainer_publish_seconds",
+            "Export, judge and stage of one version",
+            buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+            registry=registry,
+        )
+        self._quality = {
+            name: Gauge(f"winnow_trainer_{name}_ratio", help_, registry=registry)
+            for name, help_ in {
+                "auc": "Progressive AUC of explicit positives, all events",
+                "gauc": "Progressive GAUC of explicit positives, frozen slates",
+                "window_auc": "Progressive AUC over the latest events",
+                "window_ece": "Expected calibration error over the latest events",
+                "idl_target_mean": "Mean target of Inverse Dual Loss",
+                "prior": "Share of explicit positives among recent exposures",
+                "pseudo_label_share": "Share of the latest events with pseudo-label 1",
+            }.items()
+        }
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer GET /metrics on a daemon thread."""
+        start_http_server(port, host, self.registry)
+
+    def observe_step(self, report: StepReport) -> None:
+        """Count one step."""
+        for label, name in LABEL_NAMES.items():
+            self._labels.labels(name).inc(int((report.label == label).sum()))
+        if report.decision:
+            self._directions.labels(report.decision.direction.value).inc()
+
+    def observe_progress(self, account: Account, waiting_entries: int) -> None:
+        """Show the account."""
+        for outcome in ("trained", "held_out", "duplicates", "dead"):
+            self._events.labels(outcome).set(getattr(account, outcome))
+        self._acknowledged.set(account.acknowledged_ms / 1000)
+        self._waiting.set(waiting_entries)
+
+    def observe_checkpoint(self) -> None:
+        """Note that a checkpoint was written now."""
+        self._checkpoint.set(time.time())
+
+    def observe_publication(self, published: Published, quality: Quality) -> None:
+        """Count one version and show the quality behind it."""
+        self._versions.labels(published.verdict.value).inc()
+        self._publish.observe(published.seconds)
+        for name, gauge in self._quality.items():
+            gauge.set(getattr(quality, name))
