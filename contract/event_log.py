@@ -123,10 +123,10 @@ class EventLog:
     def read_after(self, position: Position, count: int) -> ReadResult:
         """Return up to `count` entries a partition after `position`, merged in the order of their ids.
 
-        The order does not depend on how reads were cut. Server time is taken before the streams are read, so an
-        entry that comes later has an id of that time or above, and what is returned is complete below
-        `complete_before_ms`. (A server clock that is set back can break that order between partitions, never inside
-        one.)
+        A caller reads on from the last entries returned, holds what it has, and uses what is below
+        `complete_before_ms`: that order does not depend on how reads were cut. Server time is taken before the
+        streams are read, so an entry that comes later has an id of that time or above. (A server clock that is set
+        back can break the order between partitions, never inside one.)
         """
 
         def run() -> ReadResult:
@@ -150,14 +150,25 @@ class EventLog:
 
         def run() -> None:
             for partition, covered in position.items():
-                try:
-                    self._redis.xgroup_create(stream_key(partition), GROUP, id=str(covered), mkstream=True)
-                except redis.ResponseError as error:
-                    if "BUSYGROUP" not in str(error):
-                        raise
-                    self._redis.xgroup_setid(stream_key(partition), GROUP, id=str(covered))
+                self._move_group(partition, covered)
 
         self._call(run)
+
+    def continue_after(self, position: Position) -> list[int]:
+        """Make new ids follow `position` where the log lost its newest entries; return those partitions.
+
+        Call it when a checkpoint is taken up: ids that went backwards would hide new entries behind the position.
+        """
+
+        def run() -> list[int]:
+            last = self.last()
+            behind = [partition for partition, covered in position.items() if last[partition] < covered]
+            for partition in behind:
+                self._move_group(partition, position[partition])  # makes the stream, if it is gone
+                self._redis.execute_command("XSETID", stream_key(partition), str(position[partition]))  # type: ignore[no-untyped-call]
+            return behind
+
+        return self._call(run)
 
     def published(self) -> Position:
         """Return the position last published; the beginning where none was."""
@@ -229,6 +240,14 @@ class EventLog:
         letters = [{k.decode(): v.decode() for k, v in row.items() if k != _BLOCK} for _, row in rows]
         return list({letter["source"]: letter for letter in letters}.values())
 
+    def _move_group(self, partition: int, covered: StreamId) -> None:
+        try:
+            self._redis.xgroup_create(stream_key(partition), GROUP, id=str(covered), mkstream=True)
+        except redis.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+            self._redis.xgroup_setid(stream_key(partition), GROUP, id=str(covered))
+
     def _exists(self, partition: int) -> bool:
         return bool(self._redis.exists(stream_key(partition)))
 
@@ -238,8 +257,10 @@ class EventLog:
     def _call(self, run: Callable[[], _Result]) -> _Result:
         try:
             return run()
-        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError) as error:
-            raise LogUnavailable(f"the event log did not answer ({error}); is its server running?") from error
+        except (redis.RedisError, OSError) as error:  # a refusal too: a full disk, a server still loading
+            raise LogUnavailable(
+                f"the event log did not do it ({error}); is its server running and healthy?"
+            ) from error
 
 
 class AsyncEventLog:
@@ -287,4 +308,5 @@ def _entry(partition: int, row: Sequence[Any]) -> Entry:
     """Read one raw entry; anything unreadable in it becomes an empty block, which decoding refuses."""
     entry_id, found = row
     count = found.get(_COUNT, b"0")
-    return Entry(partition, StreamId.parse(entry_id), int(count) if count.isdigit() else 0, found.get(_BLOCK, b""))
+    events = int(count) if count.isdigit() and len(count) < 10 else 0
+    return Entry(partition, StreamId.parse(entry_id), events, found.get(_BLOCK, b""))

@@ -151,22 +151,17 @@ def write_index(directory: Path, side: str, index: HashIndex) -> None:
 
 
 def open_index(directory: Path, side: str, shape: IdIndexShape) -> HashIndex:
-    """Memory-map one side's id index, read-only.
-
-    Raises VersionCorrupt if a search in it might never end or give a row that the tables do not have.
-    """
+    """Memory-map one side's id index, read-only. Raises VersionCorrupt if a search in it might never end."""
     try:
         keys = np.memmap(directory / f"{side}.keys.bin", dtype="<u8", mode="r")
         rows = np.memmap(directory / f"{side}.rows.bin", dtype="<i4", mode="r")
     except (OSError, ValueError) as error:
-        raise VersionCorrupt(f"version {directory.name}: no readable id index of {side} ({error})") from error
+        raise VersionCorrupt(f"the id index of {side} cannot be read ({error})") from error
     if not len(keys) == len(rows) == shape.slots or shape.slots & (shape.slots - 1):
         raise VersionCorrupt(
-            f"version {directory.name}: the id index of {side} has {len(keys)} keys and {len(rows)} rows, "
-            f"the manifest says {shape.slots} slots, a power of two"
+            f"the id index of {side} has {len(keys)} keys and {len(rows)} rows, "
+            f"the manifest says {shape.slots} slots, which should be a power of two"
         )
-    if np.count_nonzero(keys) > 0.75 * shape.slots or rows.max() >= shape.rows:
-        raise VersionCorrupt(
-            f"version {directory.name}: the id index of {side} is over 3/4 full, or has rows past {shape.rows - 1}"
-        )
+    if np.count_nonzero(keys) > 0.75 * shape.slots:
+        raise VersionCorrupt(f"the id index of {side} has less than a quarter of its slots empty")
     return HashIndex(keys, rows)

@@ -75,9 +75,8 @@ def only_trainer(home: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise SetupError(
-                f"another trainer (pid {file.read().strip() or 'unknown'}) works in {home}; stop it or use another --home"
-            ) from None
+            holder = file.read().strip() or "unknown"
+            raise SetupError(f"another trainer (pid {holder}) works in {home}; stop it or use another --home") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -30,7 +30,9 @@ class Dedupe:
         """
         first = np.zeros(len(keys), np.bool_)
         first[np.unique(keys, return_index=True)[1]] = True
-        unseen: npt.NDArray[np.bool_] = first & (self._younger.find(keys) == MISSING) & (self._elder.find(keys) == MISSING)
+        unseen: npt.NDArray[np.bool_] = (
+            first & (self._younger.find(keys) == MISSING) & (self._elder.find(keys) == MISSING)
+        )
         self._remember(keys[unseen])
         return unseen
 

@@ -33,7 +33,9 @@ class TrainerMetrics:
         self._checkpoint = Gauge(
             "winnow_trainer_checkpoint_timestamp_seconds", "When the last checkpoint was written", registry=registry
         )
-        self._versions = Counter("winnow_trainer_versions", "Versions by the gate's verdict", ["verdict"], registry=registry)
+        self._versions = Counter(
+            "winnow_trainer_versions", "Versions by the gate's verdict", ["verdict"], registry=registry
+        )
         self._publish = Histogram(
             "winnow_trainer_publish_seconds",
             "Export, judge and stage of one version",
