@@ -246,9 +246,13 @@ def _built(
 
 
 def _merged(block: LogBlock) -> LogBlock:
-    """Make one row of the rows that share user, item and time, at the place of the first. At least one row."""
+    """Make one row of the rows that share user, item and time and are side by side, but for others of that time.
+
+    It takes the place of the first. At least one row.
+    """
     events = block.events
-    keys = (events.item_key, events.user_key, events.at_ms)
+    run = np.cumsum(np.append(False, events.at_ms[1:] != events.at_ms[:-1]))
+    keys = (events.item_key, events.user_key, run)
     order = np.lexsort(keys)  # stable: the first of each group is the first in the log
     starts = np.flatnonzero(np.append(True, np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)))
     if len(starts) == len(block):

@@ -134,7 +134,7 @@ def user_days(events: Events) -> npt.NDArray[np.int64]:
     day = (events.at_ms + KUAIRAND_UTC_OFFSET_MS) // DAY_MS
     _, user = np.unique(events.user_key, return_inverse=True)
     _, group = np.unique(user * 100_000 + day, return_inverse=True)
-    return group.astype(np.int64)
+    return np.asarray(group, np.int64)
 
 
 def hide_half(events: Events) -> Mask:

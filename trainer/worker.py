@@ -124,7 +124,7 @@ class Worker:
         for name, part in self._parts().items():
             state |= {f"{name}.{key}": value for key, value in part.state().items()}
         quality = asdict(self.progressive.quality())
-        self.store.write(Checkpoint(number, self.position, self.account, quality, self._fingerprint, state))
+        self.store.write(Checkpoint(number, dict(self.position), self.account, quality, self._fingerprint, state))
         self.checkpoint_number = number
         self.metrics.observe_checkpoint()
         self.log.publish(self.position)

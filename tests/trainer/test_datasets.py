@@ -151,6 +151,24 @@ def test_repeats_become_one_event_with_all_actions_and_the_longest_watch(tmp_pat
     assert log.report.noted == {DUPLICATE_ROW: 1}
 
 
+def test_merging_keeps_the_order_of_the_log(tmp_path: Path) -> None:
+    users = [str(number) for number in range(20)]
+    rows = [f"{user},9,1000,5,6,0,0" for user in [*users, "0"]]
+    assert played(read_kuairand([log_of(tmp_path, *rows)])).events.user_id.tolist() == users
+
+
+def test_a_byte_order_mark_and_blank_lines_do_not_matter(tmp_path: Path) -> None:
+    log = read_kuairand([log_of(tmp_path, "", "7,9,1000,5,6,0,0", "", header=f"\ufeff{SHORT_HEADER}")])
+    assert len(played(log)) == 1
+    assert log.report.rows == 1
+
+
+def test_a_repeat_that_comes_later_keeps_its_event_id(tmp_path: Path) -> None:
+    log = read_kuairand([log_of(tmp_path, "7,9,1000,5,6,0,0", "8,9,1001,5,6,0,0", "7,9,1000,5,6,0,0")])
+    assert played(log).events.event_id.tolist() == ["7-9-1000", "8-9-1001", "7-9-1000"]
+    assert log.report.noted == {OUT_OF_ORDER: 1}
+
+
 @settings(max_examples=25)
 @given(st.integers(1, 9), st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4)), min_size=1, max_size=20))
 def test_repeats_meet_whatever_the_block_size(
@@ -213,11 +231,10 @@ def test_an_archive_that_ends_early_plays_up_to_there_and_says_so(tmp_path: Path
     whole = gzip.compress("\n".join([SHORT_HEADER, *rows]).encode())
     path = tmp_path / "log.csv.gz"
     path.write_bytes(whole[: len(whole) // 2])
-    log, events = read_kuairand([path]), 0
+    log, blocks = read_kuairand([path]), list[int]()
     with pytest.raises(DataError, match="ends early"):
-        for block in log:
-            events += len(block)
-    assert 5_000 < events == log.report.rows
+        blocks.extend(len(block) for block in log)
+    assert 5_000 < sum(blocks) == log.report.rows
 
 
 def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
