@@ -139,7 +139,7 @@ class FeedbackEvent(BaseModel):
 
 
 Texts = npt.NDArray[np.object_]
-_TAG_SEPARATOR = "\x1f"  # a control character, which no id may hold
+TAG_SEPARATOR = "\x1f"  # a control character, which no id may hold
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class Events:
             item_id=_texts([event.item_id for event in events]),
             surface=_texts([event.surface or "" for event in events]),
             author_id=_texts([event.author_id or "" for event in events]),
-            tags=_texts([_TAG_SEPARATOR.join(event.tags) for event in events]),
+            tags=_texts([TAG_SEPARATOR.join(event.tags) for event in events]),
             impression_id=_texts([event.impression_id or "" for event in events]),
         )
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contract.errors import DataError
-from contract.events import ABSENT, MAX_AT_MS, MAX_MS, MAX_POSITION, MAX_TAGS, Action
+from contract.events import ABSENT, MAX_AT_MS, MAX_MS, MAX_POSITION, MAX_TAGS, TAG_SEPARATOR, Action
 from trainer.csv_columns import MISSING, Bounds, CsvFile, Problems, Whole, probabilities, unfit_ids, whole_numbers
 from trainer.log_block import LogBlock, events_of
 
@@ -36,7 +36,6 @@ OUT_OF_ORDER = "out of order"
 DURATION_UNKNOWN = "duration unknown"
 
 _SOURCE = "KuaiRand is published at https://kuairand.com and https://zenodo.org/records/10439422"
-_TAG_SEPARATOR = "\x1f"  # as in contract.events
 _CHINA_MS = 8 * 3_600_000  # the offset of the app's dates
 
 _Columns = dict[str, Sequence[str]]
@@ -185,7 +184,7 @@ def _features(file: CsvFile) -> _Features:
 
 
 def _tags(text: str) -> str:
-    return _TAG_SEPARATOR.join([tag for tag in text.split(",") if tag][:MAX_TAGS])
+    return TAG_SEPARATOR.join([tag for tag in text.split(",") if tag][:MAX_TAGS])
 
 
 def _block(columns: _Columns, features: _Features, report: ReadReport) -> LogBlock | None:
@@ -287,7 +286,7 @@ def _written(block: LogBlock) -> list[list[object]]:
         "is_rand": _or_empty(block.is_random),
         "tab": [surface.removeprefix("tab") for surface in events.surface.tolist()],
         "author_id": events.author_id.tolist(),
-        "tag": [tags.replace(_TAG_SEPARATOR, ",") for tags in events.tags.tolist()],
+        "tag": [tags.replace(TAG_SEPARATOR, ",") for tags in events.tags.tolist()],
         "position": _or_empty(events.position),
         "truth": ["" if np.isnan(value) else f"{value:.9g}" for value in block.truth.tolist()],  # 9 digits: exact
         **{name: ((events.actions & action.bit) > 0).astype(int).tolist() for name, action in _ACTIONS.items()},

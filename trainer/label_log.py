@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from contract.errors import DataError
 from contract.events import ABSENT, action_names
 from trainer.evidence import NO_CELL, Flag
 from trainer.labels import LABEL_NAMES
@@ -78,6 +80,19 @@ class LabelLog:
             merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
             _write(whole, merged.replace_schema_metadata({_THROUGH: str(last)}))
             shutil.rmtree(directory)
+
+
+def export_labels(directory: Path, out: Path) -> int:
+    """Write the whole label log to one .parquet or .csv file; return its rows. Raises DataError if it is empty."""
+    parts = sorted(directory.glob("**/*.parquet"))
+    if not parts:
+        raise DataError(f"{directory} holds no labels yet; they are written with each checkpoint")
+    whole = pa.concat_tables([pq.read_table(part).replace_schema_metadata() for part in parts])
+    if out.suffix == ".csv":
+        pacsv.write_csv(whole, out)
+    else:
+        _write(out, whole)
+    return int(whole.num_rows)
 
 
 def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Table:

@@ -1,0 +1,5 @@
+"""`python -m winnow`."""
+
+from winnow.cli import app
+
+app()

@@ -1,0 +1,259 @@
+"""The `winnow` command. Heavy parts are imported by the commands that need them: serving needs no torch."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from contract.errors import SetupError
+from contract.settings import LogSettings, TelemetrySettings
+from contract.telemetry import configure_logs
+from winnow import models_command
+from winnow.complaints import one_line_errors
+from winnow.embedded_log import EmbeddedLog
+
+app = typer.Typer(
+    help="Winnow: online denoising of short-video watch logs.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.add_typer(models_command.app, name="models")
+labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
+app.add_typer(labels_app, name="labels")
+
+console = Console()
+_Settings = TypeVar("_Settings", bound=LogSettings)
+
+Home = Annotated[Path | None, typer.Option(help="Directory of all runtime state [default: .winnow].")]
+RedisUrl = Annotated[str | None, typer.Option(help="Event log; without it an embedded server is started.")]
+Features = Annotated[Path | None, typer.Option(help="KuaiRand video features file.")]
+DATA_HELP = "A KuaiRand log (log_standard_*.csv, plain or .gz)."
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given: those win over the environment."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@app.command()
+@one_line_errors
+def demo(
+    data: Annotated[Path | None, typer.Option(help=DATA_HELP + " Without it the simulator plays.")] = None,
+    features: Features = None,
+    home: Annotated[Path | None, typer.Option(help="Where to keep state [default: a temporary directory].")] = None,
+    events: Annotated[int | None, typer.Option(min=1, help="Play only this many events.")] = None,
+    rate: Annotated[float | None, typer.Option(min=1, help="Most events a second.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulator.")] = 1,
+    keep: Annotated[bool, typer.Option(help="Leave everything running afterwards.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Also write the figures here.")] = None,
+) -> None:
+    """Play a watch log through the whole loop on this machine, and report."""
+    from winnow.demo import demo as run_demo
+    from winnow.demo_report import as_figures, print_report
+
+    configure_logs(TelemetrySettings(log_level="error"))
+    report = run_demo(console, data, features, home, events, rate, seed, keep)
+    if json:
+        json.write_bytes(orjson.dumps(as_figures(report), option=orjson.OPT_INDENT_2))
+    if not keep:
+        print_report(console, report)
+    if report.played.failed_requests or report.stored_twice < 0:
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
+def up(
+    home: Home = None,
+    redis_url: RedisUrl = None,
+    port: Annotated[int, typer.Option(help="Port of the service; 0 takes a free one.")] = 8787,
+) -> None:
+    """Run everything on this machine: event log, trainer and service, until SIGTERM or Ctrl-C."""
+    from winnow.up import Loop, stay_up
+
+    settings = LogSettings(**given(home=home, redis_url=redis_url))
+    configure_logs(TelemetrySettings())
+    with Loop(settings.home, settings.redis_url, port) as loop:
+        console.print(f"Winnow is up at {loop.url} (docs at {loop.url}/docs); state is in {loop.home}")
+        stay_up(loop)
+
+
+@app.command()
+@one_line_errors
+def serve(
+    home: Home = None,
+    redis_url: RedisUrl = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8787].")] = None,
+    announce: Annotated[Path | None, typer.Option(help="File that says url and pid once it answers.")] = None,
+) -> None:
+    """Run the service alone."""
+    from service.app import serve as run_service
+    from service.settings import ServiceSettings
+
+    with _event_log(ServiceSettings(**given(home=home, redis_url=redis_url, host=host, port=port))) as settings:
+        run_service(settings, announce)
+
+
+@app.command()
+@one_line_errors
+def train(
+    home: Home = None,
+    redis_url: RedisUrl = None,
+    target: Annotated[str | None, typer.Option(help="bce, negative, idl, idl-aligned or evidence.")] = None,
+    meta: Annotated[str | None, typer.Option(help="none or ig.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+) -> None:
+    """Run the trainer alone."""
+    from trainer.app import run
+    from trainer.settings import TrainerSettings
+
+    chosen = given(home=home, redis_url=redis_url, target=target, meta=meta, device=device)
+    with _event_log(TrainerSettings(**chosen)) as settings:
+        raise typer.Exit(run(settings))
+
+
+@app.command()
+@one_line_errors
+def replay(
+    log: Annotated[Path, typer.Argument(help=DATA_HELP)],
+    url: Annotated[str, typer.Option(help="A running service.")] = "http://127.0.0.1:8787",
+    features: Features = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="Most events a second; without it as fast as it goes.")
+    ] = None,
+) -> None:
+    """Play a watch log against a running service."""
+    from trainer.datasets import read_kuairand
+    from winnow.client import Client
+    from winnow.player import play
+
+    read = read_kuairand([log], features)
+    with Client(url) as client, Progress(console=console) as progress:
+        task = progress.add_task("events", total=None)
+        played = play(
+            (block.events for block in read), client, rate, lambda so_far: progress.update(task, completed=so_far.sent)
+        )
+    console.print(
+        f"{played.sent:,} sent, {played.acknowledged:,} acknowledged in {played.seconds:.1f} s, "
+        f"{played.failed_requests} failed requests, {played.retries} retries"
+    )
+    if played.failed_requests:
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
+def simulate(
+    out: Annotated[Path, typer.Argument(help="File to write, .csv or .csv.gz, in the KuaiRand columns plus truth.")],
+    events: Annotated[int, typer.Option(min=1, help="Exposures to simulate.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Seed; one seed gives one log.")] = 1,
+    users: Annotated[int, typer.Option(min=1)] = 2_000,
+    items: Annotated[int, typer.Option(min=10)] = 1_000,
+) -> None:
+    """Write a simulated watch log with known truth."""
+    from trainer.datasets import write_csv
+    from trainer.simulator import Simulator, SimulatorConfig
+
+    simulator = Simulator(SimulatorConfig(users=users, items=items), seed)
+    console.print(f"{write_csv(out, simulator.blocks(events, 4_096)):,} rows written to {out}")
+
+
+@app.command()
+@one_line_errors
+def evaluate(
+    logs: Annotated[list[Path], typer.Argument(help=DATA_HELP + " Several are played one after another.")],
+    measure_from: Annotated[
+        str | None, typer.Option(help="Measure from this day on, e.g. 2022-04-28 (UTC+8, as the log).")
+    ] = None,
+    features: Features = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the figures here.")] = None,
+    target: Annotated[str | None, typer.Option(help="bce, negative, idl, idl-aligned or evidence.")] = None,
+    meta: Annotated[str | None, typer.Option(help="none or ig.")] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+) -> None:
+    """Replay logs offline through the same learner, predict then learn, and measure."""
+    from trainer.evaluation import evaluate_logs
+    from trainer.settings import LearnerSettings
+
+    settings = LearnerSettings(**given(target=target, meta=meta, seed=seed, device=device))
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("events", total=None)
+        result = evaluate_logs(logs, features, settings, _day_ms(measure_from), lambda n: progress.advance(task, n))
+    table = Table(show_header=False, box=None)
+    for name, value in result.figures.items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
+    console.print(table)
+    if result.complaints:
+        console.print("rows: " + ", ".join(f"{what}: {count:,}" for what, count in result.complaints.items()))
+    if json:
+        json.write_bytes(orjson.dumps(result.figures, option=orjson.OPT_INDENT_2))
+
+
+@labels_app.command("export")
+@one_line_errors
+def export_labels(
+    out: Annotated[Path, typer.Argument(help="File to write, .parquet or .csv.")], home: Home = None
+) -> None:
+    """Bring the whole label log into one file."""
+    from trainer.label_log import export_labels as run_export
+
+    settings = LogSettings(**given(home=home))
+    console.print(f"{run_export(settings.home / 'labels', out):,} rows written to {out}")
+
+
+@app.command()
+@one_line_errors
+def doctor(home: Home = None, redis_url: RedisUrl = None) -> None:
+    """Say what is wrong with this machine or configuration, and how to mend it."""
+    from winnow.doctor import Health, examine
+
+    settings = LogSettings(**given(home=home, redis_url=redis_url))
+    findings = examine(settings.home, settings.redis_url)
+    marks = {Health.OK: "[green]ok[/]", Health.WARN: "[yellow]warn[/]", Health.FAIL: "[red]fail[/]"}
+    for finding in findings:
+        console.print(
+            f"{marks[finding.health]:>4}  {finding.what}" + (f" -> {finding.remedy}" if finding.remedy else "")
+        )
+    if any(finding.health is Health.FAIL for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Say which release this is."""
+    from importlib.metadata import version as release
+
+    console.print(f"winnow {release('winnow-denoise')}, Python {sys.version.split()[0]}")
+
+
+@contextmanager
+def _event_log(settings: _Settings) -> Iterator[_Settings]:
+    """Yield settings with an event log: the one named, or this home's embedded server, shared by its processes."""
+    if settings.redis_url:
+        yield settings
+        return
+    with EmbeddedLog(settings.home) as log:
+        yield settings.model_copy(update={"redis_url": log.url})
+
+
+def _day_ms(day: str | None) -> int:
+    if day is None:
+        return 0
+    for form in ("%Y-%m-%d", "%Y%m%d"):
+        try:
+            return int(datetime.strptime(day, form).replace(tzinfo=timezone(timedelta(hours=8))).timestamp() * 1000)
+        except ValueError:
+            continue
+    raise SetupError(f"--measure-from {day!r} is not a day; write it as 2022-04-28")
+
+
+if __name__ == "__main__":
+    app()

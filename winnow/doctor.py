@@ -1,0 +1,124 @@
+"""`winnow doctor`: what is wrong with this machine or configuration, and how to mend it. Each check is one function."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import cast
+
+import redis
+
+from contract.errors import WinnowError
+from contract.registry import Registry
+from winnow.embedded_log import server_binary
+
+LEAST_FREE_BYTES = 2 * 2**30
+
+
+class Health(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's result; a remedy where there is something to mend."""
+
+    health: Health
+    what: str
+    remedy: str = ""
+
+
+def examine(home: Path, redis_url: str | None) -> list[Finding]:
+    """Run every check; one that breaks is itself a finding."""
+    checks: list[Callable[[], Finding]] = [
+        lambda: check_home(home),
+        lambda: check_redis(redis_url) if redis_url else check_embedded_log(),
+        check_training,
+        lambda: check_champion(home),
+        lambda: check_checkpoints(home),
+    ]
+    return [check() for check in checks]
+
+
+def check_home(home: Path) -> Finding:
+    """The home must be writable and have room."""
+    existing = next(path for path in (home.resolve(), *home.resolve().parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding(Health.FAIL, f"home {home} is not writable", "choose another with --home or WINNOW_HOME")
+    free = shutil.disk_usage(existing).free
+    if free < LEAST_FREE_BYTES:
+        return Finding(
+            Health.WARN, f"home {home} has {free / 2**30:.1f} GiB free", "free some space, or choose another --home"
+        )
+    return Finding(Health.OK, f"home {home} is writable, {free / 2**30:.0f} GiB free")
+
+
+def check_embedded_log() -> Finding:
+    """Without a Redis URL, a server binary must be at hand."""
+    try:
+        return Finding(Health.OK, f"event log: embedded, {server_binary()}")
+    except WinnowError as error:
+        return Finding(Health.FAIL, "event log: no server binary", str(error))
+
+
+def check_redis(url: str) -> Finding:
+    """A given Redis must answer and keep what it acknowledges."""
+    try:
+        with contextlib.closing(redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)) as client:
+            config = cast(dict[str, str], client.config_get("append*"))
+    except (redis.RedisError, ValueError) as error:
+        return Finding(Health.FAIL, f"event log {url}: {error}", "start the server, or mend WINNOW_REDIS_URL")
+    if config.get("appendonly") != "yes" or config.get("appendfsync") != "always":
+        return Finding(
+            Health.WARN,
+            f"event log {url} may lose what it acknowledged",
+            "set `appendonly yes` and `appendfsync always` there",
+        )
+    return Finding(Health.OK, f"event log {url} answers and fsyncs each append")
+
+
+def check_training() -> Finding:
+    """Training needs the `train` extra."""
+    missing = [name for name in ("torch", "onnx", "pyarrow", "safetensors") if importlib.util.find_spec(name) is None]
+    if missing:
+        return Finding(
+            Health.WARN, f"training: {', '.join(missing)} missing; this host can serve only", "pip install '.[train]'"
+        )
+    return Finding(Health.OK, "training: torch, onnx, pyarrow and safetensors are installed")
+
+
+def check_champion(home: Path) -> Finding:
+    """The champion, if any, must be what its manifest says."""
+    directory = home / "registry"
+    if not directory.exists():
+        return Finding(Health.OK, "registry: none yet; the built-in prior answers until the first version")
+    try:
+        champion = Registry(directory).champion()
+        if champion is None:
+            return Finding(Health.OK, "registry: no champion yet; the built-in prior answers")
+        Registry(directory).verify(champion.version)
+    except WinnowError as error:
+        return Finding(Health.FAIL, f"registry: {error}", "winnow models rollback")
+    return Finding(Health.OK, f"registry: champion {champion.version} is whole{' (pinned)' if champion.pinned else ''}")
+
+
+def check_checkpoints(home: Path) -> Finding:
+    """Damaged checkpoints are worth knowing of."""
+    directory = home / "checkpoints"
+    damaged = list(directory.glob("*.damaged")) if directory.exists() else []
+    if damaged:
+        return Finding(
+            Health.WARN,
+            f"checkpoints: {len(damaged)} damaged, set aside",
+            "check the disk; delete them once understood",
+        )
+    count = len(list(directory.glob("*.safetensors"))) if directory.exists() else 0
+    return Finding(Health.OK, f"checkpoints: {count} kept")

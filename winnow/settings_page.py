@@ -1,0 +1,62 @@
+"""`python -m winnow.settings_page [--check] FILE`: the page of all settings, made from the settings themselves."""
+
+import sys
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from service.settings import ServiceSettings
+from trainer.settings import TrainerSettings
+
+_HEAD = """# Configuration
+
+Every setting is an environment variable; command-line options of the same name win over it. This page is made from the
+code by `make docs`, and `make check` fails when it is stale.
+"""
+
+
+def render() -> str:
+    """Return the page in Markdown."""
+    return "\n".join([_HEAD, *_section("Service", ServiceSettings), *_section("Trainer", TrainerSettings)])
+
+
+def _section(title: str, settings: type[BaseSettings]) -> list[str]:
+    rows = [
+        f"| `WINNOW_{name.upper()}` | `{_default(info)}` | {_bounds(info)} | {info.description} |"
+        for name, info in sorted(settings.model_fields.items())
+    ]
+    return [f"## {title}", "", "| variable | default | allowed | meaning |", "|---|---|---|---|", *rows, ""]
+
+
+def _default(info: FieldInfo) -> str:
+    return "none" if info.default is None else str(info.default)
+
+
+def _bounds(info: FieldInfo) -> str:
+    signs = {"ge": "at least", "gt": "over", "le": "at most", "lt": "under", "pattern": "matches"}
+    bounds = [
+        f"{word} {getattr(part, name)}".replace("|", "\\|")
+        for part in info.metadata
+        for name, word in signs.items()
+        if getattr(part, name, None) is not None
+    ]
+    choices = getattr(info.annotation, "__args__", ()) if "Literal" in str(info.annotation) else ()
+    return ", ".join(bounds + [f"`{choice}`" for choice in choices]) or "any"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or with --check compare it; return the exit code."""
+    *flags, name = arguments
+    path, page = Path(name), render()
+    if "--check" not in flags:
+        path.write_text(page)
+        return 0
+    if path.exists() and path.read_text() == page:
+        return 0
+    sys.stderr.write(f"{path} is not what the settings say; run `make docs`\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
