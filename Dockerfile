@@ -51,7 +51,9 @@ RUN groupadd --gid 10001 winnow \
  && useradd --uid 10001 --gid winnow --home-dir /var/lib/winnow --no-create-home --shell /usr/sbin/nologin winnow \
  && install --directory --owner=winnow --group=winnow /var/lib/winnow /var/lib/winnow/registry \
       /var/lib/winnow/registry/versions /var/lib/winnow/registry/staging /var/lib/winnow/registry/quarantine
-ENV PATH=/opt/winnow/bin:${PATH} \
+# onnxruntime's wheels collect telemetry, and write a device id to the home directory, unless told not to.
+ENV ORT_DISABLE_TELEMETRY=1 \
+    PATH=/opt/winnow/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     WINNOW_HOME=/var/lib/winnow \

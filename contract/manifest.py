@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.durable import sha256_of
 from contract.errors import VersionCorrupt
-from contract.hash_index import HashIndex
+from contract.hash_index import MISSING, HashIndex
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
@@ -162,6 +162,8 @@ def open_index(directory: Path, side: str, shape: IdIndexShape) -> HashIndex:
             f"the id index of {side} has {len(keys)} keys and {len(rows)} rows, "
             f"the manifest says {shape.slots} slots, which should be a power of two"
         )
+    if rows.max() >= shape.rows or rows.min() < MISSING:
+        raise VersionCorrupt(f"the id index of {side} has rows past {shape.rows - 1}, or below {MISSING}")
     if np.count_nonzero(keys) > 0.75 * shape.slots:
         raise VersionCorrupt(f"the id index of {side} has less than a quarter of its slots empty")
     return HashIndex(keys, rows)

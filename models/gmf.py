@@ -20,8 +20,8 @@ class GMFConfig:
 
     dim: int = 16
     init_std: float = 0.05
-    embedding_rate: float = 0.2
-    bias_rate: float = 0.7
+    embedding_rate: float = 0.1
+    bias_rate: float = 0.5
     dense_rate: float = 0.01
     prior_logit: float = -4.0
 
@@ -65,7 +65,7 @@ class GMF(Backbone):
         """Draw new owners' vectors from N(0, init_std^2) and set their bias to 0."""
         vectors, bias = (self.user, self.user_bias) if side == "users" else (self.item, self.item_bias)
         fresh = torch.randn(len(rows), self.config.dim, generator=generator) * self.config.init_std
-        vectors[rows] = fresh.to(vectors.device)
+        vectors[rows] = fresh.to(vectors)
         bias[rows] = 0.0
 
     def serving_tables(self, user_count: int, item_count: int) -> Parameters:

@@ -17,7 +17,7 @@ from models.backbone import Backbone, Parameters, Touched
 class RowAdagrad:
     """Holds the accumulators: [rows] for a table, the parameter's own shape for a dense one."""
 
-    def __init__(self, backbone: Backbone, l2: float = 0.02, start: float = 0.03) -> None:
+    def __init__(self, backbone: Backbone, l2: float = 0.02, start: float = 0.3) -> None:
         """Make accumulators for every parameter of the backbone."""
         self.l2 = l2
         self.start = start

@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 RECENT_EVENTS = 60_000
 REFIT_EVERY = 4_096
+EARLY_REFITS = (512, 1_024, 2_048)
 RIDGE = 10.0
 NEWTON_STEPS = 6
 
@@ -58,12 +59,11 @@ class Annotator:
         return sigmoid(self.calibration.scale * logit + self.calibration.offset)
 
     def count(self, logit: Floats, llr: Floats, positive: npt.NDArray[np.bool_]) -> None:
-        """Remember a batch of exposures, and refit whenever another REFIT_EVERY have come. Shapes [N]."""
+        """Remember a batch of exposures, and refit when due: at 512, 1,024, 2,048 and every 4,096th. Shapes [N]."""
         place = (self._count + np.arange(len(logit))) % RECENT_EVENTS
         self._recent[place] = np.stack([logit, llr, positive], 1)
-        due = self._count // REFIT_EVERY != (self._count + len(logit)) // REFIT_EVERY
-        self._count += len(logit)
-        if due:
+        before, self._count = self._count, self._count + len(logit)
+        if _refits_by(before) != _refits_by(self._count):
             self._refit()
 
     def _refit(self) -> None:
@@ -92,3 +92,8 @@ class Annotator:
         self.calibration = Calibration(scale=scale, offset=offset, threshold=threshold)
         self._recent[: len(state["recent"])] = state["recent"]
         self._count = int(state["count"][0])
+
+
+def _refits_by(count: int) -> int:
+    """Return how many refits are due by the time `count` exposures have come."""
+    return sum(count >= early for early in EARLY_REFITS) + count // REFIT_EVERY

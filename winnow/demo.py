@@ -34,6 +34,7 @@ _ENVIRONMENT = {
     "WINNOW_CHECKPOINT_EVERY_S": "4",
     "WINNOW_TRAINER_METRICS_PORT": "0",
     "WINNOW_LOG_JSON": "true",
+    "WINNOW_APPEND_TIMEOUT_S": "5",  # a busy laptop may pause; the demo would rather wait than retry
 }
 
 

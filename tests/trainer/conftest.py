@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contract.event_log import EventLog
-from contract.events import Events, FeedbackEvent, encode_block
+from contract.events import Action, Events, FeedbackEvent, encode_block
 from contract.hashing import partitions_of
 from trainer.app import make_worker
 from trainer.settings import TrainerSettings
@@ -55,7 +55,7 @@ def some_events(count: int, seed: int = 0, prefix: str = "e") -> Events:
                 at=1_650_000_000_000 + n,
                 watch_ms=int(random.integers(500, 60_000)),
                 duration_ms=30_000,
-                actions=["like"] if likes[n] else [],
+                actions=[Action.LIKE] if likes[n] else [],
             )
             for n in range(count)
         ]
