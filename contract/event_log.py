@@ -9,9 +9,10 @@ trimmed (P9).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import redis
 import redis.asyncio
@@ -24,7 +25,6 @@ from contract.hashing import PARTITIONS
 GROUP = "winnow-trainer"
 _BLOCK = b"block"
 _COUNT = b"events"
-_Result = TypeVar("_Result")
 
 
 class StreamId(NamedTuple):
@@ -91,6 +91,15 @@ def append_arguments(entry_events: int, block: bytes) -> dict[Any, Any]:
     return {_BLOCK: block, _COUNT: entry_events}
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what Redis raises, refusals of a full disk or a loading server too, into LogUnavailable."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise LogUnavailable(f"the event log did not do it ({error}); is its server running and healthy?") from error
+
+
 class EventLog:
     """The log as the trainer and the command line use it. Synchronous; every call has a deadline."""
 
@@ -104,22 +113,21 @@ class EventLog:
         """Let go of the connections."""
         self._redis.close()
 
+    @_translated()
     def ping(self) -> str:
         """Return the server's version, or raise LogUnavailable."""
-        info = self._call(lambda: self._redis.info("server"))
+        info = self._redis.info("server")
         return str(info.get("valkey_version") or info.get("redis_version"))
 
+    @_translated()
     def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> dict[int, StreamId]:
         """Append {partition: (events, block)} in one transaction; return the new ids once the server confirms."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            for partition, (count, block) in blocks.items():
+                pipe.xadd(stream_key(partition), append_arguments(count, block))
+            return {p: StreamId.parse(new) for p, new in zip(blocks, pipe.execute(), strict=True)}
 
-        def run() -> dict[int, StreamId]:
-            with self._redis.pipeline(transaction=True) as pipe:
-                for partition, (count, block) in blocks.items():
-                    pipe.xadd(stream_key(partition), append_arguments(count, block))
-                return {p: StreamId.parse(new) for p, new in zip(blocks, pipe.execute(), strict=True)}
-
-        return self._call(run)
-
+    @_translated()
     def read_after(self, position: Position, count: int) -> ReadResult:
         """Return up to `count` entries a partition after `position`, merged in the order of their ids.
 
@@ -128,102 +136,81 @@ class EventLog:
         streams are read, so an entry that comes later has an id of that time or above. (A server clock that is set
         back can break the order between partitions, never inside one.)
         """
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.time()
+            for partition in range(PARTITIONS):
+                after = position.get(partition, BEGINNING)
+                pipe.xrange(stream_key(partition), min=str(after.next), count=count)
+            (seconds, micros), *streams = pipe.execute()
+        complete = seconds * 1000 + micros // 1000
+        entries = [_entry(p, row) for p, rows in enumerate(streams) for row in rows]
+        for rows in streams:
+            if len(rows) == count:  # cut short: nothing is known past its last entry
+                complete = min(complete, StreamId.parse(rows[-1][0]).ms)
+        return ReadResult(sorted(entries, key=lambda entry: (entry.id, entry.partition)), complete)
 
-        def run() -> ReadResult:
-            with self._redis.pipeline(transaction=True) as pipe:
-                pipe.time()
-                for partition in range(PARTITIONS):
-                    after = position.get(partition, BEGINNING)
-                    pipe.xrange(stream_key(partition), min=str(after.next), count=count)
-                (seconds, micros), *streams = pipe.execute()
-            complete = seconds * 1000 + micros // 1000
-            entries = [_entry(p, row) for p, rows in enumerate(streams) for row in rows]
-            for rows in streams:
-                if len(rows) == count:  # cut short: nothing is known past its last entry
-                    complete = min(complete, StreamId.parse(rows[-1][0]).ms)
-            return ReadResult(sorted(entries, key=lambda entry: (entry.id, entry.partition)), complete)
-
-        return self._call(run)
-
+    @_translated()
     def publish(self, position: Position) -> None:
         """Show the position a checkpoint covers, through the consumer group, for lag."""
+        for partition, covered in position.items():
+            self._move_group(partition, covered)
 
-        def run() -> None:
-            for partition, covered in position.items():
-                self._move_group(partition, covered)
-
-        self._call(run)
-
+    @_translated()
     def continue_after(self, position: Position) -> list[int]:
         """Make new ids follow `position` where the log lost its newest entries; return those partitions.
 
         Call it when a checkpoint is taken up: ids that went backwards would hide new entries behind the position.
         """
+        last = self.last()
+        behind = [partition for partition, covered in position.items() if last[partition] < covered]
+        for partition in behind:
+            self._move_group(partition, position[partition])  # makes the stream, if it is gone
+            self._redis.execute_command("XSETID", stream_key(partition), str(position[partition]))  # type: ignore[no-untyped-call]
+        return behind
 
-        def run() -> list[int]:
-            last = self.last()
-            behind = [partition for partition, covered in position.items() if last[partition] < covered]
-            for partition in behind:
-                self._move_group(partition, position[partition])  # makes the stream, if it is gone
-                self._redis.execute_command("XSETID", stream_key(partition), str(position[partition]))  # type: ignore[no-untyped-call]
-            return behind
-
-        return self._call(run)
-
+    @_translated()
     def published(self) -> Position:
         """Return the position last published; the beginning where none was."""
+        position: Position = {}
+        for partition in range(PARTITIONS):
+            groups = self._redis.xinfo_groups(stream_key(partition)) if self._exists(partition) else []
+            names = {group["name"]: group for group in groups}
+            mine = names.get(GROUP.encode())
+            position[partition] = StreamId.parse(mine["last-delivered-id"]) if mine else BEGINNING
+        return position
 
-        def run() -> Position:
-            position: Position = {}
-            for partition in range(PARTITIONS):
-                groups = self._redis.xinfo_groups(stream_key(partition)) if self._exists(partition) else []
-                names = {group["name"]: group for group in groups}
-                mine = names.get(GROUP.encode())
-                position[partition] = StreamId.parse(mine["last-delivered-id"]) if mine else BEGINNING
-            return position
-
-        return self._call(run)
-
+    @_translated()
     def last(self) -> Position:
         """Return the id of the newest entry of each partition; the beginning where there was never one."""
+        return {
+            partition: StreamId.parse(self._redis.xinfo_stream(stream_key(partition))["last-generated-id"])
+            if self._exists(partition)
+            else BEGINNING
+            for partition in range(PARTITIONS)
+        }
 
-        def run() -> Position:
-            return {
-                partition: StreamId.parse(self._redis.xinfo_stream(stream_key(partition))["last-generated-id"])
-                if self._exists(partition)
-                else BEGINNING
-                for partition in range(PARTITIONS)
-            }
-
-        return self._call(run)
-
+    @_translated()
     def trim_behind(self, position: Position) -> int:
         """Remove entries covered by `position`; return how many went. Nothing after the position is touched."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for partition, covered in position.items():
+                pipe.xtrim(stream_key(partition), minid=str(covered.next), approximate=False)
+            return sum(pipe.execute())
 
-        def run() -> int:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for partition, covered in position.items():
-                    pipe.xtrim(stream_key(partition), minid=str(covered.next), approximate=False)
-                return sum(pipe.execute())
-
-        return self._call(run)
-
+    @_translated()
     def lag(self, position: Position) -> Lag:
         """Return what is stored after `position`."""
+        entries, oldest = 0, None
+        for partition in range(PARTITIONS):
+            key, after = stream_key(partition), position.get(partition, BEGINNING)
+            first = cast(list[Any], self._redis.xrange(key, min=str(after.next), count=1))
+            if first:
+                ms = StreamId.parse(first[0][0]).ms
+                oldest = ms if oldest is None else min(oldest, ms)
+                entries += self._redis.xlen(key) - self._covered(key, after)
+        return Lag(entries, oldest)
 
-        def run() -> Lag:
-            entries, oldest = 0, None
-            for partition in range(PARTITIONS):
-                key, after = stream_key(partition), position.get(partition, BEGINNING)
-                first = cast(list[Any], self._redis.xrange(key, min=str(after.next), count=1))
-                if first:
-                    ms = StreamId.parse(first[0][0]).ms
-                    oldest = ms if oldest is None else min(oldest, ms)
-                    entries += self._redis.xlen(key) - self._covered(key, after)
-            return Lag(entries, oldest)
-
-        return self._call(run)
-
+    @_translated()
     def dead_letter(self, entry: Entry, reason: str) -> None:
         """Put aside an entry the trainer cannot use, with its reason and where it stood."""
         row: dict[Any, Any] = {
@@ -232,11 +219,12 @@ class EventLog:
             "events": entry.events,
             "block": entry.block,
         }
-        self._call(lambda: self._redis.xadd(DEAD_LETTERS_KEY, row))
+        self._redis.xadd(DEAD_LETTERS_KEY, row)
 
+    @_translated()
     def dead_letters(self) -> list[dict[str, str]]:
         """Return the reasons and sources of all dead letters, oldest first, each source once."""
-        rows = cast(list[Any], self._call(lambda: self._redis.xrange(DEAD_LETTERS_KEY)))
+        rows = cast(list[Any], self._redis.xrange(DEAD_LETTERS_KEY))
         letters = [{k.decode(): v.decode() for k, v in row.items() if k != _BLOCK} for _, row in rows]
         return list({letter["source"]: letter for letter in letters}.values())
 
@@ -253,14 +241,6 @@ class EventLog:
 
     def _covered(self, key: str, position: StreamId) -> int:
         return len(cast(list[Any], self._redis.xrange(key, max=str(position)))) if position > BEGINNING else 0
-
-    def _call(self, run: Callable[[], _Result]) -> _Result:
-        try:
-            return run()
-        except (redis.RedisError, OSError) as error:  # a refusal too: a full disk, a server still loading
-            raise LogUnavailable(
-                f"the event log did not do it ({error}); is its server running and healthy?"
-            ) from error
 
 
 class AsyncEventLog:

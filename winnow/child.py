@@ -33,7 +33,7 @@ class Child:
         self.deaths_in_a_row = 0
         self.log_file = log_file
         self._command = list(command)
-        self._environment = {**os.environ, **environment}
+        self.environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._died: float | None = None
@@ -48,7 +48,7 @@ class Child:
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -16,7 +16,7 @@ from rich.table import Table
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
 from contract.telemetry import configure_logs
-from winnow import models_command
+from winnow import child, models_command
 from winnow.complaints import one_line_errors
 from winnow.embedded_log import EmbeddedLog
 
@@ -33,6 +33,7 @@ _Settings = TypeVar("_Settings", bound=LogSettings)
 Home = Annotated[Path | None, typer.Option(help="Directory of all runtime state [default: .winnow].")]
 RedisUrl = Annotated[str | None, typer.Option(help="Event log; without it an embedded server is started.")]
 Features = Annotated[Path | None, typer.Option(help="KuaiRand video features file.")]
+LeaveWithParent = Annotated[bool, typer.Option(hidden=True, help="Stop when standard input closes.")]
 DATA_HELP = "A KuaiRand log (log_standard_*.csv, plain or .gz)."
 
 
@@ -56,7 +57,9 @@ def demo(
     """Play a watch log through the whole loop on this machine, and report."""
     from winnow.demo import demo as run_demo
     from winnow.demo_report import as_figures, print_report
+    from winnow.up import interrupt_on_sigterm
 
+    interrupt_on_sigterm()
     configure_logs(TelemetrySettings(log_level="error"))
     report = run_demo(console, data, features, home, events, rate, seed, keep)
     if json:
@@ -75,8 +78,9 @@ def up(
     port: Annotated[int, typer.Option(help="Port of the service; 0 takes a free one.")] = 8787,
 ) -> None:
     """Run everything on this machine: event log, trainer and service, until SIGTERM or Ctrl-C."""
-    from winnow.up import Loop, stay_up
+    from winnow.up import Loop, interrupt_on_sigterm, stay_up
 
+    interrupt_on_sigterm()
     settings = LogSettings(**given(home=home, redis_url=redis_url))
     configure_logs(TelemetrySettings())
     with Loop(settings.home, settings.redis_url, port) as loop:
@@ -92,8 +96,11 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8787].")] = None,
     announce: Annotated[Path | None, typer.Option(help="File that says url and pid once it answers.")] = None,
+    leave_with_parent: LeaveWithParent = False,
 ) -> None:
     """Run the service alone."""
+    if leave_with_parent:
+        child.leave_with_parent()
     from service.app import serve as run_service
     from service.settings import ServiceSettings
 
@@ -109,8 +116,11 @@ def train(
     target: Annotated[str | None, typer.Option(help="bce, negative, idl, idl-aligned or evidence.")] = None,
     meta: Annotated[str | None, typer.Option(help="none or ig.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    leave_with_parent: LeaveWithParent = False,
 ) -> None:
     """Run the trainer alone."""
+    if leave_with_parent:
+        child.leave_with_parent()
     from trainer.app import run
     from trainer.settings import TrainerSettings
 

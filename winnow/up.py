@@ -1,113 +1,69 @@
-"""Everything on one machine: a private event log, the trainer and the service, watched over and stopped together.
+"""Everything on one machine: the embedded log, the trainer and the service, started, kept alive and stopped in order.
 
-A part that dies is started again on the same socket, port and state, with a growing pause. Stopping is in order: the
-service drains, the trainer checkpoints, the log closes. What was acknowledged is on disk all the while.
+    home/up.json    URLs, pids and restarts of what runs; absent while nothing does
+    home/up.lock    held by the supervisor: one a home
+    home/logs/      what the children write
+
+A child that dies is started again, at once the first time and then with growing pauses, on the address it had.
+Stopping goes with the data: first the service, which finishes what it was sent; then the trainer, which checkpoints;
+then the log. What was acknowledged is on disk all the while (P1).
 """
 
 import contextlib
+import fcntl
+import importlib.util
 import os
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import httpx
 import orjson
 import structlog
 
 from contract.durable import write_atomically
 from contract.errors import SetupError
+from winnow.child import Child
 from winnow.embedded_log import EmbeddedLog
+
+_LOOK_S = 0.1
+_STOP_TIMEOUT_S = {"service": 30.0, "trainer": 120.0}
+_DEATHS_THAT_MEAN_IT_CANNOT_START = 3
 
 log = structlog.get_logger()
 
-_LOOK_EVERY_S = 0.1
-_LONGEST_PAUSE_S = 5.0
-_STEADY_S = 30.0  # after this long alive, a part's pause starts small again
-
-
-@dataclass
-class Part:
-    """One child process that should be running."""
-
-    name: str
-    command: list[str]
-    environment: Mapping[str, str]
-    log_file: Path
-    process: subprocess.Popen[bytes] | None = None
-    restarts: int = 0
-    started: float = field(default=0.0)
-    pause_s: float = 0.1
-
-    def start(self) -> None:
-        """Start the process, its output added to the log file."""
-        with self.log_file.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command, env=dict(self.environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-        self.started = time.monotonic()
-
-    def revive(self) -> None:
-        """Start the process again if it died, after its pause."""
-        if self.process is None or self.process.poll() is None:
-            return
-        if time.monotonic() - self.started > _STEADY_S:
-            self.pause_s = 0.1
-        log.warning("part_died", part=self.name, exit_code=self.process.returncode, pause_s=self.pause_s)
-        time.sleep(self.pause_s)
-        self.pause_s = min(2 * self.pause_s, _LONGEST_PAUSE_S)
-        self.restarts += 1
-        self.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """Ask the process to end and wait; kill it only if it does not."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            log.warning("part_killed", part=self.name, after_s=timeout_s)
-            self.process.kill()
-            self.process.wait()
-
-    def last_words(self) -> str:
-        """Return the end of the part's log."""
-        return self.log_file.read_text(errors="replace")[-800:].strip() if self.log_file.exists() else ""
-
 
 class Loop:
-    """The whole loop on one machine; a context manager."""
+    """The whole loop under one home. A context manager: runs between `start` and `stop`."""
 
     def __init__(
-        self,
-        home: Path,
-        redis_url: str | None = None,
-        port: int = 0,
-        environment: Mapping[str, str] | None = None,
+        self, home: Path, redis_url: str | None = None, port: int = 0, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Describe a loop; nothing runs yet. `port` 0 takes a free one. `environment` adds WINNOW_ variables."""
+        """Describe a loop; nothing runs yet.
+
+        `redis_url` names an event log; without it an embedded one is run. `port` 0 takes a free one and keeps it.
+        `environment` adds settings of the children, such as {"WINNOW_BATCH_EVENTS": "64"}.
+        """
         self.home = home.resolve()
+        self.url = ""
+        self.redis_url = redis_url or EmbeddedLog(self.home).url
         self._embedded = None if redis_url else EmbeddedLog(self.home)
-        self._redis_url = redis_url
-        self._port = port or _free_port()
+        self._log_restarts = 0
+        self._port = port
         self._extra = dict(environment or {})
-        self._parts: list[Part] = []
+        self._announce = self.home / "service.json"
+        self._children: list[Child] = []
         self._stopping = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True, name="loop-watcher")
+        self._watcher: threading.Thread | None = None
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
+        self.start()
         return self
 
     def __exit__(
@@ -116,87 +72,144 @@ class Loop:
         self.stop()
 
     @property
-    def url(self) -> str:
-        """Where the service answers."""
-        return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def redis_url(self) -> str:
-        """The event log in use."""
-        return self._embedded.url if self._embedded else str(self._redis_url)
-
-    @property
     def pids(self) -> dict[str, int]:
-        """The processes of the loop, by name; of the log only if it is the loop's own."""
-        pids = {part.name: part.process.pid for part in self._parts if part.process}
-        if self._embedded and self._embedded.pid:
+        """The running processes, by name; the log's only if it is the loop's own."""
+        pids = {child.name: child.pid for child in self._children}
+        if self._embedded is not None:
             pids["log"] = self._embedded.pid
-        return pids
+        return {name: pid for name, pid in pids.items() if pid is not None}
 
-    def start(self, timeout_s: float = 60.0) -> None:
-        """Start everything and wait until the service answers. Raises SetupError with a part's last words if not."""
-        logs = self.home / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        if self._embedded:
-            self._embedded.start()
+    @property
+    def restarts(self) -> int:
+        """How often something that died was started again."""
+        return self._log_restarts + sum(child.restarts for child in self._children)
+
+    def start(self, timeout_s: float = 90.0) -> None:
+        """Start everything; return when scores are answered and feedback can be stored.
+
+        Raises SetupError if another supervisor runs in this home, or something cannot start.
+        """
+        if importlib.util.find_spec("torch") is None:
+            raise SetupError("the trainer needs torch; pip install '.[train]'")
+        (self.home / "logs").mkdir(parents=True, exist_ok=True)
+        self._stopping.clear()
+        try:
+            self._held.enter_context(_only_supervisor(self.home))
+            if self._embedded is not None:
+                self._held.enter_context(self._embedded)
+            self._announce.unlink(missing_ok=True)
+            self._children = [self._child(name) for name in ("trainer", "service")]
+            for child in self._children:
+                child.start()
+            self._wait_until_ready(timeout_s)
+            self._watcher = threading.Thread(target=self._watch, name="supervisor")
+            self._watcher.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything this loop started, in order, and wait until it is gone. Safe to repeat."""
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()
+            self._watcher = None
+        for child in reversed(self._children):
+            child.stop(_STOP_TIMEOUT_S[child.name])
+        self._children = []
+        self._held.close()
+
+    def _child(self, name: str) -> Child:
         environment = {
-            **os.environ,
             **self._extra,
             "WINNOW_HOME": str(self.home),
             "WINNOW_REDIS_URL": self.redis_url,
             "WINNOW_PORT": str(self._port),
         }
-        announce = self.home / "service.json"
-        announce.unlink(missing_ok=True)
-        for name, arguments in (("service", ["serve", "--announce", str(announce)]), ("trainer", ["train"])):
-            command = [sys.executable, "-m", "winnow", *arguments]
-            part = Part(name, command, environment, logs / f"{name}.log")
-            part.start()
-            self._parts.append(part)
+        task = ["train"] if name == "trainer" else ["serve", "--announce", str(self._announce)]
+        command = [sys.executable, "-m", "winnow", *task, "--leave-with-parent"]
+        return Child(name, command, environment, self.home / "logs" / f"{name}.log")
+
+    def _wait_until_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while not announce.exists():
-            service = self._parts[0].process
-            if time.monotonic() > deadline or (service and service.poll() is not None):
-                raise SetupError(f"the service did not start; its log ends with:\n{self._parts[0].last_words()}")
-            time.sleep(_LOOK_EVERY_S)
-        self._watcher.start()
-        write_atomically(self.home / "up.json", orjson.dumps({"url": self.url, "pids": self.pids, "pid": os.getpid()}))
+        while not self._service_is_ready():
+            self._look()
+            for child in self._children:
+                if child.deaths_in_a_row >= _DEATHS_THAT_MEAN_IT_CANNOT_START:
+                    raise SetupError(f"the {child.name} cannot start; {child.log_file} ends with: {child.last_words()}")
+            if time.monotonic() > deadline:
+                raise SetupError(f"the service was not ready within {timeout_s:g} s; see {self.home / 'logs'}")
+            time.sleep(_LOOK_S)
+        for child in self._children:
+            child.environment["WINNOW_PORT"] = str(httpx.URL(self.url).port)
+        self._say()
 
-    def stop(self) -> None:
-        """Stop everything in order. Safe to repeat."""
-        self._stopping.set()
-        if self._watcher.is_alive():
-            self._watcher.join()
-        for part in self._parts:
-            part.stop(timeout_s=30.0)
-        if self._embedded:
-            self._embedded.stop()
-        (self.home / "up.json").unlink(missing_ok=True)
-
-    @property
-    def restarts(self) -> int:
-        """How often a child had to be started again."""
-        return sum(part.restarts for part in self._parts)
+    def _service_is_ready(self) -> bool:
+        try:
+            self.url = orjson.loads(self._announce.read_bytes())["url"]
+            answer = httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False)
+            return answer.is_success and bool(answer.json()["log"])
+        except (FileNotFoundError, httpx.TransportError):
+            return False
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_LOOK_EVERY_S):
-            if self._embedded and not self._embedded.is_alive():
-                log.warning("part_died", part="log")
-                with contextlib.suppress(SetupError):  # tried again at the next look
-                    self._embedded.start()
-            for part in self._parts:
-                part.revive()
+        while not self._stopping.wait(_LOOK_S):
+            if self._look():
+                self._say()
+
+    def _look(self) -> bool:
+        """Start again what died; return whether anything was."""
+        changed = self._revive_log()
+        for child in self._children:
+            if (status := child.note_death()) is not None:
+                log.warning("child_died", child=child.name, status=status, last_words=child.last_words())
+            changed |= child.restart_if_due()
+        return changed
+
+    def _revive_log(self) -> bool:
+        if self._embedded is None or self._embedded.is_alive():
+            return False
+        log.warning("child_died", child="log")
+        try:
+            self._embedded.start()
+        except SetupError as error:  # looked at again soon: a full disk may get room
+            log.warning("log_not_started", reason=str(error))
+            return False
+        self._log_restarts += 1
+        return True
+
+    def _say(self) -> None:
+        facts = {"url": self.url, "redis_url": self.redis_url, "pid": os.getpid(), "pids": self.pids}
+        write_atomically(self.home / "up.json", orjson.dumps({**facts, "restarts": self.restarts}))
+
+
+def interrupt_on_sigterm() -> None:
+    """Make SIGTERM end this process as Ctrl-C does, through every `with`; a second signal does not disturb that."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
 
 
 def stay_up(loop: Loop) -> None:
-    """Wait until SIGTERM or SIGINT."""
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
-    asked.wait()
+    """Wait until SIGTERM or SIGINT; `interrupt_on_sigterm` comes first."""
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
     log.info("stopping", pids=loop.pids)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def _only_supervisor(home: Path) -> Iterator[None]:
+    with (home / "up.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SetupError(f"`winnow up` works in {home} already; see up.json there, or use another --home") from None
+        try:
+            yield
+        finally:
+            (home / "up.json").unlink(missing_ok=True)

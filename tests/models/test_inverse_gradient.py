@@ -79,9 +79,9 @@ def test_the_three_losses_equal_a_plain_numpy_statement(inner: str) -> None:
         numeric[name] = np.zeros_like(table)
         for place in np.ndindex(table.shape):
             ends = []
-            for step in (1e-6, -1e-6):
+            for nudge in (1e-6, -1e-6):
                 moved = {key: value.copy() for key, value in plain.items()}
-                moved[name][place] += step
+                moved[name][place] += nudge
                 ends.append(reference.cross_entropy(plain_logits(moved, u.numpy(), i.numpy()), fixed) / 4)
             numeric[name][place] = (ends[0] - ends[1]) / 2e-6
     for direction, sign in ((Direction.DIRECT, -1), (Direction.KEEP, 0), (Direction.INVERSE, 1)):
