@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -75,16 +76,19 @@ def demo(
 def up(
     home: Home = None,
     redis_url: RedisUrl = None,
-    port: Annotated[int, typer.Option(help="Port of the service; 0 takes a free one.")] = 8787,
+    port: Annotated[int | None, typer.Option(help="Port of the service; 0 takes a free one [default: 8787].")] = None,
 ) -> None:
     """Run everything on this machine: event log, trainer and service, until SIGTERM or Ctrl-C."""
+    from service.settings import ServiceSettings
     from winnow.up import Loop, interrupt_on_sigterm, stay_up
 
     interrupt_on_sigterm()
-    settings = LogSettings(**given(home=home, redis_url=redis_url))
-    configure_logs(TelemetrySettings())
-    with Loop(settings.home, settings.redis_url, port) as loop:
-        console.print(f"Winnow is up at {loop.url} (docs at {loop.url}/docs); state is in {loop.home}")
+    settings = ServiceSettings(**given(home=home, redis_url=redis_url, port=port))
+    configure_logs(settings)
+    with Loop(settings.home, settings.redis_url, settings.port) as loop:
+        console.print(
+            f"Winnow is up at {loop.url} (API: {loop.url}/openapi.json); state is in {escape(str(loop.home))}"
+        )
         stay_up(loop)
 
 
@@ -223,15 +227,14 @@ def export_labels(
 @one_line_errors
 def doctor(home: Home = None, redis_url: RedisUrl = None) -> None:
     """Say what is wrong with this machine or configuration, and how to mend it."""
+    from service.settings import ServiceSettings
     from winnow.doctor import Health, examine
 
-    settings = LogSettings(**given(home=home, redis_url=redis_url))
-    findings = examine(settings.home, settings.redis_url)
-    marks = {Health.OK: "[green]ok[/]", Health.WARN: "[yellow]warn[/]", Health.FAIL: "[red]fail[/]"}
+    findings = examine(ServiceSettings(**given(home=home, redis_url=redis_url)))
+    marks = {Health.OK: "[green]  ok[/]", Health.WARN: "[yellow]warn[/]", Health.FAIL: "[red]fail[/]"}
     for finding in findings:
-        console.print(
-            f"{marks[finding.health]:>4}  {finding.what}" + (f" -> {finding.remedy}" if finding.remedy else "")
-        )
+        said = escape(finding.what + (f" -> {finding.remedy}" if finding.remedy else ""))
+        console.print(f"{marks[finding.health]}  {said}", soft_wrap=True)
     if any(finding.health is Health.FAIL for finding in findings):
         raise typer.Exit(1)
 

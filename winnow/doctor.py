@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import cast
 
 import redis
 
+from contract.durable import sha256_of
 from contract.errors import WinnowError
 from contract.registry import Registry
+from service.settings import ServiceSettings
 from winnow.embedded_log import server_binary
 
 LEAST_FREE_BYTES = 2 * 2**30
@@ -36,16 +38,17 @@ class Finding:
     remedy: str = ""
 
 
-def examine(home: Path, redis_url: str | None) -> list[Finding]:
-    """Run every check; one that breaks is itself a finding."""
-    checks: list[Callable[[], Finding]] = [
-        lambda: check_home(home),
-        lambda: check_redis(redis_url) if redis_url else check_embedded_log(),
-        check_training,
-        lambda: check_champion(home),
-        lambda: check_checkpoints(home),
+def examine(settings: ServiceSettings) -> list[Finding]:
+    """Run every check."""
+    home, redis_url = settings.home, settings.redis_url
+    return [
+        check_home(home),
+        check_redis(redis_url) if redis_url else check_embedded_log(),
+        check_port(settings.host, settings.port, home),
+        check_training(),
+        check_champion(home),
+        check_checkpoints(home),
     ]
-    return [check() for check in checks]
 
 
 def check_home(home: Path) -> Finding:
@@ -85,6 +88,18 @@ def check_redis(url: str) -> Finding:
     return Finding(Health.OK, f"event log {url} answers and fsyncs each append")
 
 
+def check_port(host: str, port: int, home: Path) -> Finding:
+    """The service's port must be free, unless this home's own service has it."""
+    where = f"port: {host} port {port}"
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        if (home / "up.json").exists():
+            return Finding(Health.OK, f"{where} is in use, as `winnow up` runs in {home}")
+        return Finding(Health.WARN, f"{where}: {error.strerror}", "stop what uses it, or set WINNOW_PORT")
+    return Finding(Health.OK, f"{where} is free")
+
+
 def check_training() -> Finding:
     """Training needs the `train` extra."""
     missing = [name for name in ("torch", "onnx", "pyarrow", "safetensors") if importlib.util.find_spec(name) is None]
@@ -111,14 +126,19 @@ def check_champion(home: Path) -> Finding:
 
 
 def check_checkpoints(home: Path) -> Finding:
-    """Damaged checkpoints are worth knowing of."""
+    """The newest checkpoint must be what its name says; damaged ones are worth knowing of."""
     directory = home / "checkpoints"
-    damaged = list(directory.glob("*.damaged")) if directory.exists() else []
+    whole, damaged = sorted(directory.glob("*-*.safetensors")), list(directory.glob("*.damaged"))
     if damaged:
         return Finding(
             Health.WARN,
             f"checkpoints: {len(damaged)} damaged, set aside",
             "check the disk; delete them once understood",
         )
-    count = len(list(directory.glob("*.safetensors"))) if directory.exists() else 0
-    return Finding(Health.OK, f"checkpoints: {count} kept")
+    if whole and whole[-1].stem.split("-")[1] != sha256_of(whole[-1]):
+        return Finding(
+            Health.FAIL,
+            f"checkpoints: the content of {whole[-1].name} differs from the digest in its name",
+            "check the disk; the trainer will go on from the one before" if whole[1:] else "restore it from a backup",
+        )
+    return Finding(Health.OK, f"checkpoints: {len(whole)} kept")

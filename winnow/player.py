@@ -65,6 +65,8 @@ def as_json(events: Events) -> list[dict[str, object]]:
                 "surface": events.surface[n],
                 "author_id": events.author_id[n],
                 "tags": events.tags[n].split(TAG_SEPARATOR) if events.tags[n] else [],
+                "foreground": ABSENT if events.foreground[n] == ABSENT else bool(events.foreground[n]),
+                "impression_id": events.impression_id[n],
             }
             for n in range(len(events))
         )

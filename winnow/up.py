@@ -85,7 +85,7 @@ class Loop:
         return self._log_restarts + sum(child.restarts for child in self._children)
 
     def start(self, timeout_s: float = 90.0) -> None:
-        """Start everything; return when scores are answered and feedback can be stored.
+        """Start everything; return when scores are answered, feedback can be stored and the trainer is at work.
 
         Raises SetupError if another supervisor runs in this home, or something cannot start.
         """
@@ -132,13 +132,13 @@ class Loop:
 
     def _wait_until_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while not self._service_is_ready():
+        while not (self._service_is_ready() and self._trainer_is_at_work()):
             self._look()
             for child in self._children:
                 if child.deaths_in_a_row >= _DEATHS_THAT_MEAN_IT_CANNOT_START:
                     raise SetupError(f"the {child.name} cannot start; {child.log_file} ends with: {child.last_words()}")
             if time.monotonic() > deadline:
-                raise SetupError(f"the service was not ready within {timeout_s:g} s; see {self.home / 'logs'}")
+                raise SetupError(f"not everything was ready within {timeout_s:g} s; see {self.home / 'logs'}")
             time.sleep(_LOOK_S)
         for child in self._children:
             child.environment["WINNOW_PORT"] = str(httpx.URL(self.url).port)
@@ -151,6 +151,12 @@ class Loop:
             return answer.is_success and bool(answer.json()["log"])
         except (FileNotFoundError, httpx.TransportError):
             return False
+
+    def _trainer_is_at_work(self) -> bool:
+        """Whether the trainer holds this home's lock, which it takes once its settings and libraries have loaded."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.home / "trainer.lock").read_text() == str(self.pids.get("trainer"))
+        return False
 
     def _watch(self) -> None:
         while not self._stopping.wait(_LOOK_S):

@@ -1,67 +1,16 @@
 """The client: what it retries, what it never changes, and what it tells."""
 
 import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import orjson
 import pytest
 
 from contract.errors import InvalidInput, TooLarge
+from tests.winnow.flaky import flaky_server
 from winnow.client import AsyncClient, Client
 from winnow.retries import RetryPolicy, ServiceUnavailable, wait_before_retry
 
 QUICK = RetryPolicy(deadline_s=2.0, first_wait_s=0.001, longest_wait_s=0.01)
 EVENT = {"user_id": "u1", "item_id": 7, "at": 1, "watch_ms": 5}
-
-
-@dataclass
-class Flaky:
-    """A server that gives its planned statuses (0 = drops the connection), then takes whatever it is sent."""
-
-    plan: list[int]
-    url: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    bodies: list[bytes] = field(default_factory=list)
-
-
-@contextmanager
-def flaky_server(*plan: int, headers: dict[str, str] | None = None) -> Iterator[Flaky]:
-    flaky = Flaky(list(plan), headers=headers or {})
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            flaky.bodies.append(body)
-            status = flaky.plan.pop(0) if flaky.plan else 202
-            if status == 0:
-                self.close_connection = True
-                return
-            ids = [event["event_id"] for event in orjson.loads(body)] if status == 202 else []
-            problem = {"title": "t", "status": status, "detail": "no", "errors": [{"field": "0.at", "problem": "late"}]}
-            content = orjson.dumps({"accepted": len(ids), "event_ids": ids} if status == 202 else problem)
-            self.send_response(status)
-            for name, value in {**flaky.headers, "content-length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    flaky.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield flaky
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_retried_request_carries_the_same_event_ids() -> None:

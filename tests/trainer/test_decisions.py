@@ -1,0 +1,101 @@
+"""Pure decisions: labels, the annotator's fit, the gate, freshness."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contract.api import ServedModel
+from contract.events import Action
+from trainer.annotator import Annotator, fit_logistic, sigmoid
+from trainer.gates import CandidateReport, GatePolicy, Verdict, judge_candidate
+from trainer.labels import NEGATIVE, POSITIVE, UNLABELLED, label_actions
+from winnow.freshness import seconds_to_served
+
+
+@pytest.mark.parametrize(
+    ("actions", "label"),
+    [
+        ([], UNLABELLED),
+        ([Action.LIKE], POSITIVE),
+        ([Action.FOLLOW, Action.COMMENT], POSITIVE),
+        ([Action.REPORT], NEGATIVE),
+        ([Action.LIKE, Action.DISLIKE], NEGATIVE),
+    ],
+)
+def test_explicit_actions_win_and_negative_beats_positive(actions: list[Action], label: int) -> None:
+    assert label_actions(np.array([sum(action.bit for action in actions)], np.uint8))[0] == label
+
+
+def test_the_fit_minimises_its_penalised_log_loss() -> None:
+    random = np.random.default_rng(0)
+    features, start = random.normal(size=(2_000, 3)), np.array([1.0, 1.0, 0.0])
+    said = (random.random(2_000) < sigmoid(features @ np.array([0.5, 2.0, -1.0]))).astype(float)
+
+    def objective(a: np.ndarray) -> float:
+        y = features @ a
+        return float((np.logaddexp(0, y) - said * y).sum() + 5.0 * ((a - start) ** 2).sum())
+
+    fitted = fit_logistic(features, said, start, ridge=10.0)
+    nudges = [fitted + step * axis for axis in np.eye(3) for step in (-1e-3, 1e-3)]
+    assert all(objective(fitted) < objective(nudged) for nudged in nudges)
+
+
+def test_beliefs_become_calibrated_and_the_label_rate_is_kept() -> None:
+    random, annotator = np.random.default_rng(1), Annotator()
+    logit, llr = random.normal(-3, 1, 20_000), random.normal(0, 1, 20_000)
+    said = random.random(20_000) < sigmoid(0.5 * logit + llr - 1)
+    annotator.count(logit, llr, said)
+    assert annotator.coefficients == pytest.approx([0.5, 1.0, -1.0], abs=0.15)
+    assert annotator.believe(logit, llr).mean() == pytest.approx(said.mean(), abs=0.002)
+    assert (annotator.scores(logit) > annotator.calibration.threshold).mean() == pytest.approx(said.mean(), abs=0.001)
+
+
+GOOD = CandidateReport(
+    events=50_000,
+    finite=True,
+    parity_gap=1e-7,
+    holdout_positives=100,
+    holdout_auc=0.75,
+    champion_holdout_auc=0.75,
+    holdout_auc_error=0.02,
+    ece=0.002,
+    log_loss=0.09,
+    prior_log_loss=0.1,
+    pseudo_label_share=0.02,
+    bytes=1_000,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "reason"),
+    [
+        ({}, Verdict.PROMOTE, "every gate holds"),
+        ({"finite": False}, Verdict.REJECT, "not finite"),
+        ({"parity_gap": 1e-3}, Verdict.REJECT, "parity"),
+        ({"parity_gap": float("nan")}, Verdict.REJECT, "parity"),
+        ({"bytes": 2**40}, Verdict.REJECT, "size"),
+        ({"holdout_auc": 0.70}, Verdict.REJECT, "quality"),
+        ({"holdout_auc": 0.72}, Verdict.PROMOTE, "every gate holds"),  # within two standard errors
+        ({"holdout_auc": 0.5, "holdout_positives": 10}, Verdict.PROMOTE, "every gate holds"),  # too few to say
+        ({"champion_holdout_auc": float("nan")}, Verdict.PROMOTE, "every gate holds"),  # the first version
+        ({"events": 10}, Verdict.HOLD, "10 events"),
+        ({"ece": 0.2}, Verdict.HOLD, "calibration"),
+        ({"log_loss": 0.2}, Verdict.HOLD, "log loss"),
+        ({"pseudo_label_share": 0.8}, Verdict.HOLD, "one-sided"),
+    ],
+)
+def test_the_gate(changes: dict[str, float], verdict: Verdict, reason: str) -> None:
+    judgement = judge_candidate(replace(GOOD, **changes), GatePolicy())  # type: ignore[arg-type]
+    assert judgement.verdict is verdict
+    assert reason in judgement.reasons[0]
+
+
+def test_an_event_counts_as_served_by_the_first_version_that_learned_it() -> None:
+    served = [
+        ServedModel(version="prior", served_since_ms=0, trained_through_ms=None),
+        ServedModel(version="000001", served_since_ms=5_000, trained_through_ms=4_000),
+        ServedModel(version="000002", served_since_ms=9_000, trained_through_ms=8_000),
+    ]
+    delays = seconds_to_served([(3_000, 2), (4_500, 1), (8_500, 1)], served)
+    assert delays.tolist() == [2.0, 2.0, 4.5, float("inf")]
