@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -62,11 +63,9 @@ def demo(
 
     interrupt_on_sigterm()
     configure_logs(TelemetrySettings(log_level="error"))
-    report = run_demo(console, data, features, home, events, rate, seed, keep)
+    report = run_demo(console, partial(print_report, console), data, features, home, events, rate, seed, keep)
     if json:
         json.write_bytes(orjson.dumps(as_figures(report), option=orjson.OPT_INDENT_2))
-    if not keep:
-        print_report(console, report)
     if report.played.failed_requests or report.stored_twice < 0:
         raise typer.Exit(1)
 

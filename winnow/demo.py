@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +97,7 @@ class Source:
 
 def demo(
     console: Console,
+    show: Callable[[DemoReport], None],
     data: Path | None = None,
     features: Path | None = None,
     home: Path | None = None,
@@ -105,7 +106,7 @@ def demo(
     seed: int = 1,
     keep: bool = False,
 ) -> DemoReport:
-    """Start everything, play a log or the simulator, wait until all of it is learned and served, and report."""
+    """Start everything, play a log or the simulator, wait until all of it is learned and served, `show` the report."""
     with _home(home, keep) as directory, Loop(directory, environment=_ENVIRONMENT) as loop:
         with closing(Client(loop.url, policy=RetryPolicy(deadline_s=60.0))) as client:
             source = Source(data, features, events, seed, client)
@@ -118,10 +119,8 @@ def demo(
             user, items = source.example()
             report = _report(directory, source, played, checkpoint, models, playing_until_ms, loop.restarts,
                              client.score(user, items, explain=True))  # fmt: skip
+        show(report)
         if keep:
-            from winnow.demo_report import print_report
-
-            print_report(console, report)
             console.print(
                 f"\nStill running at {loop.url} (try {loop.url}/docs); state is in {directory}. Ctrl-C stops it."
             )

@@ -52,14 +52,14 @@ def test_what_is_killed_comes_back_at_the_same_address(loop: Loop, victim: str) 
 
 
 def test_a_second_supervisor_of_a_home_is_refused(loop: Loop) -> None:
-    with pytest.raises(SetupError, match="works in .* already"):
+    with pytest.raises(SetupError, match=r"works in .* already"):
         Loop(loop.home, environment=NO_METRICS_PORT).start()
     assert answers(loop.url)
 
 
 def test_a_part_that_cannot_start_is_named_with_its_last_words_and_nothing_is_left(home: Path) -> None:
     loop = Loop(home, environment={**NO_METRICS_PORT, "WINNOW_MAX_BODY_BYTES": "1"})
-    with pytest.raises(SetupError, match="the service cannot start.*max_body_bytes"):
+    with pytest.raises(SetupError, match=r"the service cannot start.*max_body_bytes"):
         loop.start()
     assert loop.pids == {}
     assert not EmbeddedLog(home).is_alive()
