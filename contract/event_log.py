@@ -131,10 +131,10 @@ class EventLog:
     def read_after(self, position: Position, count: int) -> ReadResult:
         """Return up to `count` entries a partition after `position`, merged in the order of their ids.
 
-        A caller reads on from the last entries returned, holds what it has, and uses what is below
-        `complete_before_ms`: that order does not depend on how reads were cut. Server time is taken before the
-        streams are read, so an entry that comes later has an id of that time or above. (A server clock that is set
-        back can break the order between partitions, never inside one.)
+        Entries below `complete_before_ms` come in an order that does not depend on how reads were cut; use no others,
+        and where a cut leaves none below it, ask for more. Server time is taken before the streams are read, so an
+        entry that comes later has an id of that time or above. (A server clock that is set back can break the order
+        between partitions, never inside one.)
         """
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.time()

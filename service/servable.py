@@ -5,6 +5,7 @@ whose files differ from its manifest, whose tables hold a number that is not fin
 probe's answers when it is asked the way requests ask it (P4).
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,13 +14,15 @@ from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from contract.errors import VersionCorrupt
 from contract.hash_index import HashIndex
 from contract.hashing import id_keys
 from contract.id_table import UNKNOWN_ROW, Rows, rows_of
 from contract.manifest import MODEL_FILE, PROBE_FILE, SIDES, Manifest, Probe, open_index, read_manifest, verify_files
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # importing it would otherwise report to its maker
+import onnxruntime
 
 Floats = npt.NDArray[np.float32]
 

@@ -5,13 +5,13 @@ Tables stand outside the protobuf, so that onnxruntime maps them. What was writt
 rows as torch does.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 import torch
 from onnx import TensorProto, external_data_helper, numpy_helper
 
@@ -31,6 +31,9 @@ from models.backbone import Backbone
 from trainer.annotator import sigmoid
 from trainer.learner import Learner
 from trainer.waiting import Held
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # importing it would otherwise report to its maker
+import onnxruntime as ort
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,0 +1,54 @@
+"""`winnow models`: an operator looks at versions and chooses which one is served."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from contract.registry import Registry
+from tests.versions import promote_version
+from winnow.models_command import app
+
+
+@pytest.fixture
+def registry(home: Path) -> Registry:
+    """Two versions, the second the champion."""
+    registry = Registry(home / "registry")
+    for seed in (1, 2):
+        promote_version(registry, seed=seed)
+    return registry
+
+
+def run(home: Path, *arguments: str) -> str:
+    done = CliRunner().invoke(app, [*arguments, "--home", str(home)])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_rollback_goes_to_the_version_before_and_pins_it(home: Path, registry: Registry) -> None:
+    assert "champion is 000001 (pinned); before it 000002" in run(home, "rollback", "--why", "it was worse")
+    champion = registry.champion()
+    assert champion is not None
+    assert (champion.version, champion.pinned, champion.why) == ("000001", True, "it was worse")
+    assert "champion, pinned" in run(home, "list")
+
+
+def test_unpinning_lets_versions_be_promoted_again(home: Path, registry: Registry) -> None:
+    run(home, "pin", "000001")
+    refused = CliRunner().invoke(app, ["promote", "000002", "--home", str(home)])
+    assert refused.exit_code == 2
+    assert "pinned" in refused.stderr
+    run(home, "unpin")
+    run(home, "promote", "000002")
+    champion = registry.champion()
+    assert champion is not None
+    assert champion.version == "000002"
+
+
+def test_a_version_that_differs_from_its_manifest_cannot_be_promoted(home: Path, registry: Registry) -> None:
+    assert "files are what the manifest says" in run(home, "verify", "000001")
+    table = registry.path("000001") / "item_bias.bin"
+    table.write_bytes(bytes([table.read_bytes()[0] ^ 1]) + table.read_bytes()[1:])
+    refused = CliRunner().invoke(app, ["promote", "000001", "--home", str(home)])
+    assert refused.exit_code == 2
+    assert "sha256 of item_bias.bin differs" in refused.stderr
