@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,7 @@ def up(
     interrupt_on_sigterm()
     settings = ServiceSettings(**given(home=home, redis_url=redis_url, port=port))
     configure_logs(settings)
-    with Loop(settings.home, settings.redis_url, settings.port) as loop:
+    with suppress(KeyboardInterrupt), Loop(settings.home, settings.redis_url, settings.port) as loop:
         console.print(
             f"Winnow is up at {loop.url} (API: {loop.url}/openapi.json); state is in {escape(str(loop.home))}"
         )

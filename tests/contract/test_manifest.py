@@ -1,0 +1,161 @@
+"""A version is what its manifest says, to the byte, or it is refused with the reason."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contract.errors import VersionCorrupt
+from contract.hash_index import HashIndex
+from contract.manifest import (
+    MANIFEST_FILE,
+    FileDigest,
+    IdIndexShape,
+    open_index,
+    read_manifest,
+    verify_files,
+    write_index,
+)
+from tests.contract.versions import TABLE, TABLE_FILE, write_manifest, write_version
+from tests.strategies import keys_of
+
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Path:
+    directory = tmp_path / "000001"
+    directory.mkdir()
+    write_version(directory)
+    return directory
+
+
+def flip_a_bit(directory: Path) -> None:
+    (directory / TABLE_FILE).write_bytes(bytes([TABLE[0] ^ 1]) + TABLE[1:])
+
+
+def link_the_table(directory: Path) -> None:
+    (directory / TABLE_FILE).rename(directory.parent / "outside.bin")
+    (directory / TABLE_FILE).symlink_to(directory.parent / "outside.bin")
+
+
+def link_the_manifest(directory: Path) -> None:
+    (directory / MANIFEST_FILE).rename(directory.parent / "outside.json")
+    (directory / MANIFEST_FILE).symlink_to(directory.parent / "outside.json")
+
+
+def name_a_file_outside(directory: Path) -> None:
+    """Point at a file that is there and has the right digest, but not in the version."""
+    (directory.parent / "outside.bin").write_bytes(TABLE)
+    manifest = read_manifest(directory)
+    outside = {"../outside.bin": manifest.files[TABLE_FILE]}
+    write_manifest(directory, manifest.model_copy(update={"files": {**manifest.files, **outside}}))
+
+
+def name_a_file_by_its_full_path(directory: Path) -> None:
+    manifest = read_manifest(directory)
+    full = {str(directory / TABLE_FILE): manifest.files[TABLE_FILE]}
+    write_manifest(directory, manifest.model_copy(update={"files": {**manifest.files, **full}}))
+
+
+def claim_a_size(directory: Path) -> None:
+    manifest = read_manifest(directory)
+    huge = {TABLE_FILE: FileDigest(sha256=manifest.files[TABLE_FILE].sha256, bytes=3 * 2**30)}
+    write_manifest(directory, manifest.model_copy(update={"files": {**manifest.files, **huge}}))
+
+
+def make_a_pipe_of_the_manifest(directory: Path) -> None:
+    (directory / MANIFEST_FILE).unlink()
+    os.mkfifo(directory / MANIFEST_FILE)  # reading it would wait for ever
+
+
+DAMAGES: list[tuple[Damage, str]] = [
+    (flip_a_bit, f"sha256 of {TABLE_FILE} differs from the manifest; stage it again"),
+    (lambda d: (d / TABLE_FILE).write_bytes(TABLE[:-1]), f"{TABLE_FILE} has 1023 bytes, the manifest says 1024"),
+    (lambda d: (d / TABLE_FILE).write_bytes(TABLE + b"\0"), f"{TABLE_FILE} has 1025 bytes, the manifest says 1024"),
+    (lambda d: (d / TABLE_FILE).write_bytes(b""), f"{TABLE_FILE} has 0 bytes"),
+    (lambda d: (d / TABLE_FILE).unlink(), f"{TABLE_FILE} is missing or not a plain file"),
+    (lambda d: (d / "extra.bin").touch(), "file extra.bin is not in the manifest"),
+    (lambda d: (d / "extra").mkdir(), "file extra is not in the manifest"),
+    (link_the_table, f"{TABLE_FILE} is missing or not a plain file"),
+    (name_a_file_outside, "../outside.bin is missing or not a plain file"),
+    (name_a_file_by_its_full_path, f"{TABLE_FILE} is missing or not a plain file"),
+    (claim_a_size, f"{TABLE_FILE} has 1024 bytes, the manifest says {3 * 2**30}"),
+    (lambda d: (d / MANIFEST_FILE).unlink(), "manifest.json is missing or not a plain file"),
+    (link_the_manifest, "manifest.json is missing or not a plain file"),
+    (make_a_pipe_of_the_manifest, "manifest.json is missing or not a plain file"),
+    (lambda d: (d / MANIFEST_FILE).write_bytes(b"\xff{"), "no readable manifest.json"),
+    (lambda d: (d / MANIFEST_FILE).write_text("{}"), "no readable manifest.json"),
+    (lambda d: (d / MANIFEST_FILE).write_text("[" * 100_000), "no readable manifest.json"),
+]
+
+
+def verify(directory: Path) -> None:
+    verify_files(directory, read_manifest(directory))
+
+
+def test_an_untouched_version_is_whole(version: Path) -> None:
+    verify(version)
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES)
+def test_a_damaged_version_is_refused_with_the_reason(version: Path, damage: Damage, reason: str) -> None:
+    damage(version)
+    with pytest.raises(VersionCorrupt, match="version 000001") as refusal:
+        verify(version)
+    assert reason in str(refusal.value)
+
+
+@pytest.mark.parametrize("change", [{"schema_version": 99}, {"schema_version": 0}])
+def test_a_manifest_of_another_schema_is_refused(version: Path, change: dict[str, int]) -> None:
+    write_manifest(version, read_manifest(version).model_copy(update=change))
+    with pytest.raises(VersionCorrupt, match=f"schema {change['schema_version']}, this release reads 1"):
+        read_manifest(version)
+
+
+def test_a_manifest_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    manifest = write_version(tmp_path)
+    assert read_manifest(tmp_path) == manifest
+    assert manifest.metrics["ece"] is None
+
+
+def written_index(directory: Path) -> IdIndexShape:
+    """Write an index of four users who own rows 1..4."""
+    index = HashIndex.for_capacity(4)
+    index.add(keys_of([2, 10, 18, 7]), np.arange(1, 5, dtype=np.int32))
+    write_index(directory, "users", index)
+    return IdIndexShape(slots=len(index.keys), known_ids=4, rows=5)
+
+
+def test_an_index_is_mapped_as_it_was_written(tmp_path: Path) -> None:
+    index = open_index(tmp_path, "users", written_index(tmp_path))
+    assert index.find(keys_of([7, 18, 10, 2, 26])).tolist() == [4, 3, 2, 1, -1]
+    assert not index.keys.flags.writeable
+    assert not index.values.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda d: (d / "users.keys.bin").unlink(), "id index of users cannot be read"),
+        (lambda d: (d / "users.keys.bin").write_bytes(b""), "id index of users cannot be read"),
+        (lambda d: (d / "users.keys.bin").write_bytes(b"x" * 63), "id index of users cannot be read"),
+        (lambda d: (d / "users.keys.bin").write_bytes(b"\0" * 128), "has 16 keys and 8 rows"),
+        (lambda d: (d / "users.rows.bin").write_bytes(b"\0" * 16), "has 8 keys and 4 rows"),
+        (lambda d: (d / "users.keys.bin").write_bytes(b"\2" * 64), "less than a quarter of its slots empty"),
+    ],
+)
+def test_an_index_in_which_a_search_might_not_end_is_refused(tmp_path: Path, damage: Damage, reason: str) -> None:
+    shape = written_index(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(VersionCorrupt, match=reason):
+        open_index(tmp_path, "users", shape)
+
+
+def test_an_index_of_a_size_that_is_no_power_of_two_is_refused(tmp_path: Path) -> None:
+    np.zeros(6, np.uint64).tofile(tmp_path / "users.keys.bin")
+    np.zeros(6, np.int32).tofile(tmp_path / "users.rows.bin")
+    with pytest.raises(VersionCorrupt, match="power of two"):
+        open_index(tmp_path, "users", IdIndexShape(slots=6, known_ids=0, rows=1))
