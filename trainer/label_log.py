@@ -74,7 +74,7 @@ class LabelLog:
                 continue
             whole = self.directory / f"{directory.name}.parquet"
             tables = [pq.read_table(whole)] if whole.exists() else []
-            done = int(tables[0].schema.metadata[_THROUGH]) if tables else 0
+            done = _through(whole)
             tables += [pq.read_table(part) for part in parts if int(part.stem) > done]
             last = max([done, *(int(part.stem) for part in parts)])
             merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
@@ -84,15 +84,25 @@ class LabelLog:
 
 def export_labels(directory: Path, out: Path) -> int:
     """Write the whole label log to one .parquet or .csv file; return its rows. Raises DataError if it is empty."""
-    parts = sorted(directory.glob("**/*.parquet"))
-    if not parts:
+    tables = []
+    for whole in sorted(directory.glob("*.parquet")):
+        tables.append(pq.read_table(whole))
+    for part in sorted(directory.glob("*/*.parquet")):
+        if int(part.stem) > _through(directory / f"{part.parent.name}.parquet"):
+            tables.append(pq.read_table(part))
+    if not tables:
         raise DataError(f"{directory} holds no labels yet; they are written with each checkpoint")
-    whole = pa.concat_tables([pq.read_table(part).replace_schema_metadata() for part in parts])
+    rows = pa.concat_tables([table.replace_schema_metadata() for table in tables])
     if out.suffix == ".csv":
-        pacsv.write_csv(whole, out)
+        pacsv.write_csv(rows, out)
     else:
-        _write(out, whole)
-    return int(whole.num_rows)
+        _write(out, rows)
+    return int(rows.num_rows)
+
+
+def _through(whole: Path) -> int:
+    """Return the checkpoint through which an hour's file holds its rows; 0 where there is none."""
+    return int(pq.read_schema(whole).metadata[_THROUGH]) if whole.exists() else 0
 
 
 def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Table:

@@ -4,6 +4,7 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from contract.errors import SetupError
 from trainer.checkpoint import Account
 from trainer.labels import LABEL_NAMES
 from trainer.learner import StepReport
@@ -56,8 +57,14 @@ class TrainerMetrics:
         }
 
     def serve(self, host: str, port: int) -> None:
-        """Answer GET /metrics on a daemon thread."""
-        start_http_server(port, host, self.registry)
+        """Answer GET /metrics on a daemon thread. Raises SetupError if the address is taken."""
+        try:
+            start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise SetupError(
+                f"cannot show metrics on {host} port {port} ({error.strerror}); stop what uses it, or set "
+                "WINNOW_TRAINER_METRICS_PORT (0 turns them off)"
+            ) from error
 
     def observe_step(self, report: StepReport) -> None:
         """Count one step."""

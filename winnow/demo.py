@@ -29,6 +29,7 @@ SIMULATED_EVENTS = 20_000
 SIMULATED_RATE = 800.0
 LOG_RATE = 2_500.0
 _SETTLE_TIMEOUT_S = 60.0
+_SERVED_TIMEOUT_S = 15.0  # a log too short for the gate is never served, and says so
 _ENVIRONMENT = {
     "WINNOW_PUBLISH_EVERY_S": "2",
     "WINNOW_CHECKPOINT_EVERY_S": "4",
@@ -122,7 +123,7 @@ def demo(
         show(report)
         if keep:
             console.print(
-                f"\nStill running at {loop.url} (try {loop.url}/docs); state is in {directory}. Ctrl-C stops it."
+                f"\nStill running at {loop.url} (API: {loop.url}/openapi.json), state in {directory}. Ctrl-C stops it."
             )
             stay_up(loop)
     return report
@@ -167,7 +168,7 @@ def _settled(home: Path, acknowledged: int) -> Checkpoint:
 def _served_through(client: Client, played: PlayReport) -> ModelsResponse:
     """Return what was served once a version covers the last acknowledgement, or when the time is up."""
     last_ms = played.acknowledgements[-1][0] if played.acknowledgements else 0
-    deadline = time.monotonic() + _SETTLE_TIMEOUT_S
+    deadline = time.monotonic() + _SERVED_TIMEOUT_S
     while True:
         models = client.models()
         covered = any((version.trained_through_ms or 0) > last_ms for version in models.served)
