@@ -172,7 +172,8 @@ def simulate(
 ) -> None:
     """Write a simulated watch log with known truth."""
     from trainer.datasets import write_csv
-    from trainer.simulator import Simulator, SimulatorConfig
+    from trainer.simulated_world import SimulatorConfig
+    from trainer.simulator import Simulator
 
     simulator = Simulator(SimulatorConfig(users=users, items=items), seed)
     console.print(f"{write_csv(out, simulator.blocks(events, 4_096)):,} rows written to {out}")

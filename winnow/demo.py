@@ -18,7 +18,8 @@ from contract.events import Events
 from contract.registry import Registry
 from trainer.checkpoint import Checkpoint, CheckpointStore
 from trainer.datasets import KuaiRandLog, ReadReport, read_kuairand
-from trainer.simulator import Simulator, SimulatorConfig
+from trainer.simulated_world import SimulatorConfig
+from trainer.simulator import Simulator
 from winnow.client import Client
 from winnow.freshness import seconds_to_served
 from winnow.player import PlayReport, play

@@ -13,7 +13,8 @@ from contract.events import Action, encode_block
 from trainer.datasets import read_kuairand, write_csv
 from trainer.log_block import LogBlock
 from trainer.metrics_math import auc
-from trainer.simulator import Simulator, SimulatorConfig
+from trainer.simulated_world import SimulatorConfig
+from trainer.simulator import Simulator
 
 ORDERLY = SimulatorConfig(duplicate_share=0.0, late_share=0.0, out_of_order_share=0.0)
 SMALL = replace(ORDERLY, users=40, items=30)
