@@ -1,6 +1,7 @@
 """The log as the service uses it: confirmed, bounded, and honest when there is no confirmation."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -78,6 +79,28 @@ def test_a_server_that_is_away_is_told_at_once(tmp_path: Path) -> None:
             await log.append({0: (1, b"a")})
 
     with_log(f"unix://{tmp_path}/nobody.sock", use)
+
+
+def test_a_server_that_dribbles_costs_the_timeout_and_is_hung_up_on(tmp_path: Path) -> None:
+    """Every byte comes in time, the reply never does."""
+    path, hung_up = tmp_path / "s", asyncio.Event()
+
+    async def dribble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b"+")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        hung_up.set()
+
+    async def use(log: AsyncEventLog) -> None:
+        async with await asyncio.start_unix_server(dribble, path), asyncio.timeout(2):
+            with pytest.raises(LogUnavailable):
+                await log.append({0: (1, b"a")})
+            await hung_up.wait()
+
+    with_log(f"unix://{path}", use, timeout_s=0.2)
 
 
 def test_a_stopped_server_costs_the_timeout_and_the_next_append_is_whole(

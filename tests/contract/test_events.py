@@ -19,6 +19,7 @@ from contract.events import (
     FeedbackEvent,
     action_names,
 )
+from contract.hashing import event_key, id_key
 from tests.contract.tables import each
 from tests.strategies import offsets
 
@@ -124,6 +125,12 @@ def test_every_action_has_a_bit_of_its_own_and_one_sign() -> None:
     assert POSITIVE_ACTIONS & NEGATIVE_ACTIONS == 0
     assert action_names(POSITIVE_ACTIONS) == ["like", "follow", "share", "comment"]
     assert action_names(NEGATIVE_ACTIONS) == ["dislike", "not_interested", "report"]
+
+
+def test_an_event_id_counts_within_its_user() -> None:
+    mine, again, theirs = Events.from_models([read(), read(watch_ms=1), read(user_id="u2")]).event_key.tolist()
+    assert mine == again == event_key("e1", id_key("u1"))
+    assert mine != theirs
 
 
 def test_repeated_actions_count_once() -> None:

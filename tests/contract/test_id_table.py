@@ -20,16 +20,17 @@ programs = st.lists(batches, max_size=25)
 
 @dataclass
 class BookKeeper:
-    """Follows a table of few ids, and states after each batch what must hold."""
+    """Follows a table over a universe of ids, and states after each batch what must hold."""
 
     table: IdTable
+    universe: list[int] = field(default_factory=lambda: UNIVERSE)
     sightings: Counter[int] = field(default_factory=Counter)  # of ids that own no row
     last_seen: dict[int, int] = field(default_factory=dict)
     tick: int = 0
 
     def owners(self) -> dict[int, int]:
-        rows = self.table.rows(keys_of(UNIVERSE)).tolist()
-        return {key: row for key, row in zip(UNIVERSE, rows, strict=True) if row != UNKNOWN_ROW}
+        rows = self.table.rows(keys_of(self.universe)).tolist()
+        return {key: row for key, row in zip(self.universe, rows, strict=True) if row != UNKNOWN_ROW}
 
     def see(self, batch: list[int]) -> None:
         before, self.tick = self.owners(), self.tick + 1
@@ -40,14 +41,15 @@ class BookKeeper:
 
         assert sighting.rows.tolist() == [after.get(key, UNKNOWN_ROW) for key in batch]
         assert sorted(sighting.reassigned.tolist()) == sorted(after[key] for key in admitted)
-        assert len(set(after.values())) == len(after) == self.table.known_ids <= CAPACITY
-        assert all(1 <= row < self.table.row_count <= CAPACITY + 1 for row in after.values())
+        assert len(set(after.values())) == len(after) == self.table.known_ids <= self.table.capacity
+        assert all(1 <= row < self.table.row_count <= self.table.capacity + 1 for row in after.values())
         assert all(after[key] == row for key, row in before.items() if key not in expired)
         assert not expired & set(batch)
-        room = CAPACITY - len(before.keys() & set(batch))
+        old = before.keys() - set(batch)
         assert admitted <= due
-        assert len(admitted) == min(len(due), room)
-        assert len(expired) == max(0, len(before) + len(admitted) - CAPACITY)
+        assert len(admitted) == min(len(due), self.table.capacity - len(before) + len(old))
+        needed = len(before) + len(due) - self.table.capacity
+        assert len(expired) == (min(max(needed, self.table.capacity // 64), len(old)) if needed > 0 else 0)
         self.check_that_the_least_recently_seen_went(expired, (before.keys() - expired) - set(batch))
         self.last_seen |= dict.fromkeys([*admitted, *(before.keys() & set(batch))], self.tick)
 
@@ -86,6 +88,20 @@ def test_a_restored_table_goes_on_as_the_one_that_was_saved(
         assert ours.reassigned.tolist() == theirs.reassigned.tolist()
     for name, array in saved.state().items():
         assert taken_up.state()[name].tolist() == array.tolist(), name
+
+
+@pytest.mark.parametrize("admit_after", [1, 2])
+def test_a_larger_table_that_expires_in_bulk_keeps_the_promises_too(admit_after: int) -> None:
+    """Rows are free for a while here; every few batches the table is saved and taken up again."""
+    dice, keys = np.random.default_rng(0), np.arange(2, 1_026)
+    keeper = BookKeeper(IdTable(capacity=512, admit_after=admit_after), universe=keys.tolist())
+    for turn in range(120):
+        keeper.see(dice.choice(keys, dice.integers(1, 40)).tolist())
+        if turn % 5 == 0:
+            taken_up = IdTable(capacity=512, admit_after=admit_after)
+            taken_up.restore({name: array.copy() for name, array in keeper.table.state().items()})
+            keeper.table = taken_up
+    assert keeper.table.row_count == 513
 
 
 def test_an_id_gets_its_row_at_its_third_sighting() -> None:

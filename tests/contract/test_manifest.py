@@ -144,10 +144,12 @@ def test_an_index_is_mapped_as_it_was_written(tmp_path: Path) -> None:
         (lambda d: (d / "users.keys.bin").write_bytes(b"x" * 63), "id index of users cannot be read"),
         (lambda d: (d / "users.keys.bin").write_bytes(b"\0" * 128), "has 16 keys and 8 rows"),
         (lambda d: (d / "users.rows.bin").write_bytes(b"\0" * 16), "has 8 keys and 4 rows"),
+        (lambda d: (d / "users.rows.bin").write_bytes(b"\0" * 28 + b"\5\0\0\0"), "rows past 4, or below -1"),
+        (lambda d: (d / "users.rows.bin").write_bytes(b"\0" * 28 + b"\xfe\xff\xff\xff"), "rows past 4, or below -1"),
         (lambda d: (d / "users.keys.bin").write_bytes(b"\2" * 64), "less than a quarter of its slots empty"),
     ],
 )
-def test_an_index_in_which_a_search_might_not_end_is_refused(tmp_path: Path, damage: Damage, reason: str) -> None:
+def test_an_index_that_could_hang_or_mislead_a_search_is_refused(tmp_path: Path, damage: Damage, reason: str) -> None:
     shape = written_index(tmp_path)
     damage(tmp_path)
     with pytest.raises(VersionCorrupt, match=reason):

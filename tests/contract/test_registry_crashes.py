@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import threading
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,15 @@ PROMOTIONS = 40
 _processes = multiprocessing.get_context("spawn")
 
 
-def promote_often(directory: Path, version: str) -> None:
+def promote_often(directory: Path, start: Barrier, version: str) -> None:
     registry = Registry(directory)
+    start.wait()
     for turn in range(PROMOTIONS):
         registry.promote(version, f"{version} {turn}")
 
 
-def stage_often(directory: Path) -> None:
+def stage_often(directory: Path, start: Barrier) -> None:
+    start.wait()
     for _ in range(10):
         stage_version(Registry(directory))
 
@@ -43,7 +46,7 @@ def run(*processes: multiprocessing.process.BaseProcess) -> list[int | None]:
 
 def test_two_processes_that_promote_at_once_leave_every_change_in_order(tmp_path: Path) -> None:
     registry, seen, done = Registry(tmp_path), list[Champion | None](), threading.Event()
-    versions = [stage_version(registry), stage_version(registry)]
+    versions, start = [stage_version(registry), stage_version(registry)], _processes.Barrier(2)
 
     def watch() -> None:
         while not done.is_set():
@@ -51,7 +54,7 @@ def test_two_processes_that_promote_at_once_leave_every_change_in_order(tmp_path
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    codes = run(*(_processes.Process(target=promote_often, args=(tmp_path, version)) for version in versions))
+    codes = run(*(_processes.Process(target=promote_often, args=(tmp_path, start, version)) for version in versions))
     done.set()
     watcher.join()
 
@@ -66,7 +69,8 @@ def test_two_processes_that_promote_at_once_leave_every_change_in_order(tmp_path
 
 
 def test_two_processes_that_stage_at_once_share_out_the_numbers(tmp_path: Path) -> None:
-    assert run(*(_processes.Process(target=stage_often, args=(tmp_path,)) for _ in range(2))) == [0, 0]
+    start = _processes.Barrier(2)
+    assert run(*(_processes.Process(target=stage_often, args=(tmp_path, start)) for _ in range(2))) == [0, 0]
     registry = Registry(tmp_path)
     assert registry.versions() == [f"{number:06d}" for number in range(1, 21)]
     for version in registry.versions():
