@@ -18,7 +18,7 @@ from models.backbone import Backbone, Parameters
 class GMFConfig:
     """Sizes and rates.
 
-    The rates were picked from about 20 settings on the KuaiRand log, with 28-30 April in view, then made smaller because
+    The rates were picked from about 20 settings on the KuaiRand log, with 28-30 April in view, then lowered because
     faster ones overshot on a small dense stream. They are a starting point, not a tuned result.
     """
 
