@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format docs clean
+.PHONY: demo test check format docs bench bench-denoise clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop (DATA=path for a KuaiRand log)
@@ -27,6 +27,11 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/python -m winnow.settings_page docs/configuration.md
 
+bench: bench-denoise  ## every benchmark
+
+bench-denoise: $(VENV)/.dev  ## methods against each other (ARGS=--quick for a minute; the whole takes most of an hour)
+	$(BIN)/winnow bench denoise $(ARGS)
+
 clean:
 	rm -rf $(VENV) .winnow
 
@@ -40,5 +45,5 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Winnow and its development tools into $(VENV)"
-	$(PIP) --editable '.[train,dev]'
+	$(PIP) --editable '.[train,bench,dev]'
 	@touch $@ $(VENV)/.runtime

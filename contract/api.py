@@ -51,6 +51,9 @@ class Reasons(BaseModel):
     user: float = Field(description="How readily this user likes things.", examples=[0.4])
     item: float = Field(description="How readily this item is liked.", examples=[1.2])
     match: float = Field(description="How well the two fit.", examples=[0.1])
+    context: float = Field(
+        description="Where it is shown, and for an unseen item what it is: author, tags, length.", examples=[-0.2]
+    )
 
 
 class ScoredItem(BaseModel):
@@ -60,7 +63,11 @@ class ScoredItem(BaseModel):
     score: float = Field(description="Calibrated probability of explicit positive feedback.", examples=[0.071])
     label: Literal[0, 1] = Field(description="Pseudo-label: 1 where the score exceeds the threshold.", examples=[0])
     confidence: float = Field(description="Calibrated probability that the label is right.", examples=[0.93])
-    known: bool = Field(description="Whether the model has a row of its own for the item.", examples=[True])
+    known: bool = Field(
+        description="Whether the model has a row of its own for the item; without one the score comes from the viewer, "
+        "the surface, and what was sent of author, tags and duration.",
+        examples=[True],
+    )
     reasons: Reasons | None = Field(default=None, description="With `explain` only.")
 
 
@@ -95,6 +102,54 @@ class ScoreResponse(BaseModel):
     known_user: bool = Field(description="Whether the model has a row of its own for the user.", examples=[True])
     items: list[ScoredItem] | None = Field(default=None, description="With `format: items`.")
     columns: ScoreColumns | None = Field(default=None, description="With `format: columns`.")
+
+
+class LikelihoodRatios(BaseModel):
+    """How telling a watch is: log ratios of how likely explicit positives are after one like it; 0 says nothing."""
+
+    cell: float = Field(description="By decile of the quantile and flag.", examples=[1.7])
+    surface: float = Field(description="By surface and decile of the quantile.", examples=[0.3])
+
+
+class WatchSays(BaseModel):
+    """What the watch itself says."""
+
+    quantile: float | None = Field(
+        description="Share of views of like duration that were shorter; null without a watch, or with none on record.",
+        examples=[0.83],
+    )
+    flag: Literal["none", "swipe", "complete", "loop"] = Field(description="Kind of watch.", examples=["complete"])
+    llr: LikelihoodRatios
+
+
+class Label(BaseModel):
+    """What one ended view says about the viewer and the item."""
+
+    event_id: str = Field(description="As sent, integers as text.", examples=["0190a5c2-8b1e-7cc3-98c4-dc0c0c07398f"])
+    w: float = Field(
+        description="Relevance: calibrated probability that the viewer liked it; 1 or 0 where the viewer said so.",
+        examples=[0.62],
+    )
+    label: Literal[0, 1] = Field(
+        description="What the viewer said, negative words before positive ones; else 1 where w exceeds the threshold.",
+        examples=[1],
+    )
+    confidence: float = Field(description="Calibrated probability that the label is right.", examples=[0.62])
+    evidence: WatchSays
+    reasons: list[str] = Field(
+        description="Why, in plain sentences.",
+        examples=[["watched longer than 83 % of views of like length on record", "viewer and item alone: 0.021"]],
+    )
+    known_user: bool = Field(description="Whether the model has a row of its own for the viewer.", examples=[True])
+    known_item: bool = Field(description="Whether the model has a row of its own for the item.", examples=[True])
+
+
+class LabelsResponse(BaseModel):
+    """Answer of `POST /v1/labels`. Nothing of what was sent is stored."""
+
+    request_id: str = Field(examples=["5f0c6c1e4f3a4a35"])
+    model: ServingModel
+    labels: list[Label] = Field(description="One an event, in the order sent.")
 
 
 class FeedbackAccepted(BaseModel):

@@ -61,6 +61,10 @@ class IdTable:
         """Return the row of each key without counting a sighting. Shape [N] -> [N]."""
         return rows_of(self.index, keys)
 
+    def keys(self, rows: npt.NDArray[np.int64]) -> Keys:
+        """Return the key that owns each row; 0 for a row without an owner. Shape [N] -> [N]."""
+        return self._key_of_row[rows]
+
     def see(self, keys: Keys, tick: int) -> Sighting:
         """Count one sighting of each key at time `tick` (any rising integer), admitting those that are due.
 

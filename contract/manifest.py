@@ -9,11 +9,26 @@ nothing else: no code of the trainer, no other version. Layout of a version dire
     users.keys.bin      id index of the users: uint64 slots (see contract.hash_index)
     users.rows.bin      and their int32 rows
     items.keys.bin, items.rows.bin
+    users.history.bin   only where `history` > 0: int32 item rows [rows of users, history] (see contract.histories)
+    belief.json         what turns a logit and a watch into the probability of relevance (see contract.belief)
     probe.json          rows and the outputs they must give
 
-The graph's contract: inputs `user` int64 [1 or N] and `item` int64 [N], both rows; outputs `logit`, `score`,
-`confidence` float32 [N] and `label` int64 [N]; a graph may add `parts` float32 [N, 4] (base, user, item, match),
-which sum to the logit.
+The graph's contract, schema 2. Every input is int64 and holds rows:
+
+    user     [1 or N]      0 is every unknown user
+    item     [N]           0 is every unknown item
+    side     [N, 7]        side features in the slots of contract.side, 0 is nothing
+    history  [1, history]  only where `history` > 0: the user's latest positives, oldest first, right-aligned, 0 is none
+
+A known item has its author, tags and duration folded into its own row, so for it only the surface is passed; for an
+unknown item all that the request gives. Outputs, of which `parts` may be left out:
+
+    logit, score, confidence  float32 [N]     score = sigmoid(scale * logit + offset)
+    label                     int64 [N]       1 where the score exceeds the threshold
+    watch                     float32 [N]     logit of the watch quantile, as far as counts tell before the watch
+    parts                     float32 [N, 5]  base, user, item, match, context; they sum to the logit
+
+An onnxruntime for serving computes every output of its graph, whether it is asked for or not: keep `parts` cheap.
 """
 
 from pathlib import Path
@@ -24,12 +39,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contract.durable import sha256_of
 from contract.errors import VersionCorrupt
 from contract.hash_index import MISSING, HashIndex
+from contract.side import LEAST_SIDE_ROWS
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
 PROBE_FILE = "probe.json"
-SCHEMA = 1
+SCHEMA = 2
 SIDES = ("users", "items")
+MAX_HISTORY = 512
+PARTS = 5  # base, user, item, match, context
 
 
 class _Frozen(BaseModel):
@@ -85,18 +103,29 @@ class Manifest(_Frozen):
     verdict: str = Field(description="what the gate said: PROMOTE, HOLD or REJECT")
     reasons: list[str]
     indexes: dict[str, IdIndexShape]
+    side_rows: int = Field(ge=LEAST_SIDE_ROWS, description="rows of the side table, row 0 (nothing) included")
+    history: int = Field(default=0, ge=0, le=MAX_HISTORY, description="positives the graph reads of a user; 0 = none")
     files: dict[str, FileDigest]
 
 
+class _AnySchema(BaseModel):
+    """A manifest of any release, as far as it says its schema."""
+
+    schema_version: int
+
+
 class Probe(_Frozen):
-    """Rows and the outputs the trainer's own torch model gave for them."""
+    """Rows and the outputs the trainer's own torch model gave for them, column by column."""
 
     user: list[int]
     item: list[int]
+    side: list[list[int]] = Field(description="7 rows of the side table a probe row")
+    history: list[list[int]] = Field(description="`history` item rows a probe row; empty where the version reads none")
     logit: list[float]
     score: list[float]
     confidence: list[float]
     label: list[int]
+    watch: list[float]
     tolerance: float = 1e-5
 
 
@@ -115,14 +144,17 @@ def read_manifest(directory: Path) -> Manifest:
     if path.is_symlink() or not path.is_file():
         raise VersionCorrupt(f"version {directory.name}: {MANIFEST_FILE} is missing or not a plain file")
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        schema = _AnySchema.model_validate_json(content).schema_version
+        if schema != SCHEMA:
+            raise VersionCorrupt(
+                f"version {directory.name}: schema {schema}, this release reads {SCHEMA}; let its trainer publish anew"
+            )
+        return Manifest.model_validate_json(content)
     except (OSError, ValidationError) as error:
         raise VersionCorrupt(
             f"version {directory.name}: no readable {MANIFEST_FILE} ({type(error).__name__})"
         ) from error
-    if manifest.schema_version != SCHEMA:
-        raise VersionCorrupt(f"version {directory.name}: schema {manifest.schema_version}, this release reads {SCHEMA}")
-    return manifest
 
 
 def verify_files(directory: Path, manifest: Manifest) -> None:

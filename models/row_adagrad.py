@@ -13,27 +13,29 @@ from torch import Tensor
 
 from models.backbone import Backbone, Parameters, Touched
 
+L2 = 1e-3
+START = 0.03
+
 
 class RowAdagrad:
     """Holds the accumulators: [rows] for a table, the parameter's own shape for a dense one."""
 
-    def __init__(self, backbone: Backbone, l2: float = 0.02, start: float = 0.3) -> None:
+    def __init__(self, backbone: Backbone, l2: float = L2, start: float = START) -> None:
         """Make accumulators for every parameter of the backbone."""
         self.l2 = l2
         self.start = start
         self.rates = backbone.rates()
-        row_wise = {*backbone.user_tables, *backbone.item_tables}
         # Kept as the excess over `start`, so that untouched rows stay zero pages that cost no memory.
         self.excess: Parameters = {
             name: torch.zeros(len(parameter), device=parameter.device)
-            if name in row_wise
+            if name in backbone.spaces
             else torch.zeros_like(parameter)
             for name, parameter in backbone.named_parameters()
         }
 
-    def start_rows(self, backbone: Backbone, side: str, rows: Tensor) -> None:
+    def start_rows(self, backbone: Backbone, space: str, rows: Tensor) -> None:
         """Forget what was accumulated for rows that have a new owner."""
-        for name in backbone.tables(side):
+        for name in (name for name, its in backbone.spaces.items() if its == space):
             self.excess[name][rows] = 0.0
 
     @torch.no_grad()

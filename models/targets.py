@@ -1,14 +1,15 @@
 """Targets: the probability of relevance toward which an example is trained.
 
-Every target is one member of a family, w = sigmoid(k (y + b) + LLR(x)), and the loss is always cross-entropy with
-logits toward it. Explicit examples train toward what was said; targets differ in what they make of the rest.
+The loss is always cross-entropy with logits toward a target, so a method is one function: given what is known of the
+examples, return (w, weight). Explicit examples train toward what was said; targets differ in what they make of the
+rest. Most are members of one family, w = sigmoid(k (y + b) + LLR(x)).
 
-Shapes: logit, explicit, belief are [B] float32; explicit is 1 (positive), 0 (negative) or -1 (nothing said). A target
-returns (w [B], weight [B]); weight 0 leaves an example out. No gradient flows through either.
+Shapes: every column is [B] float32; explicit is 1 (positive), 0 (negative) or -1 (nothing said). A target returns
+(w [B], weight [B]); weight 0 leaves an example out. No gradient flows through either.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 UNSAID = -1.0
 LOGIT_BOUND = 8.0
+LARGEST_DROP = 0.1  # of T-CE: the share of noisy positives left out once it has warmed up
+DROP_WARM_UP = 30_000  # examples
+REWEIGHT_POWER = 0.25  # beta of R-CE
 
 
 @dataclass(frozen=True)
@@ -24,16 +28,16 @@ class Examples:
 
     logit: Tensor  # [B] detached
     explicit: Tensor  # [B] 1, 0 or UNSAID
+    quantile: Tensor  # [B] of the watch in its duration bucket; nan without a watch
     belief: Tensor  # [B] the annotator's probability given logit and watch evidence
+    told: Tensor  # [B] 1 where the watch is evidence, 0 where there is none
     prior: float  # share of relevant examples among those of which nothing was said
     belief_share: float  # l of the evidence target, 0..1
+    absence_share: float  # how far silence counts as a no, 0..1 (see `absence_share`)
+    seen: int  # examples before this batch
 
 
-class Target(Protocol):
-    """Anything that says where examples should go."""
-
-    def __call__(self, examples: Examples) -> tuple[Tensor, Tensor]:
-        """Return (w, weight), each [B]."""
+Target = Callable[[Examples], tuple[Tensor, Tensor]]
 
 
 def loss(logit: Tensor, w: Tensor, weight: Tensor) -> Tensor:
@@ -55,13 +59,86 @@ def inverse_dual(logit: Tensor) -> Tensor:
 
 def bce(examples: Examples) -> tuple[Tensor, Tensor]:
     """Explicit feedback only: what was said, and nothing else."""
-    said = examples.explicit != UNSAID
-    return examples.explicit.clamp(min=0.0), said.to(examples.logit.dtype)
+    return examples.explicit.clamp(min=0.0), _said(examples)
 
 
 def negative(examples: Examples) -> tuple[Tensor, Tensor]:
     """Unlabelled as negative: an exposure without explicit positive feedback is a negative."""
     return examples.explicit.clamp(min=0.0), torch.ones_like(examples.logit)
+
+
+def positive(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Unlabelled as positive: whatever was watched was liked, unless the viewer said otherwise."""
+    return _where_unsaid(examples, torch.ones_like(examples.logit)), torch.ones_like(examples.logit)
+
+
+def watch(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Watch time as a weak label: w is the quantile of the watch among videos of like length.
+
+    Source: Zhan et al., "Deconfounding Duration Bias in Watch-time Prediction" (D2Q), KDD 2022.
+    """
+    known = examples.quantile.isfinite()
+    w = torch.where(known, examples.quantile, 0.0)
+    return _where_unsaid(examples, w), torch.maximum(_said(examples), known.to(w.dtype))
+
+
+def noisy_label(examples: Examples) -> Tensor:
+    """Return the implicit label that T-CE and R-CE denoise: 1 for a watch in the upper half, or an interaction as such.
+
+    What was said stands. Shape [B].
+    """
+    implicit = (~(examples.quantile < 0.5)).to(examples.logit.dtype)
+    return _where_unsaid(examples, implicit)
+
+
+def tce(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Truncated cross-entropy: of the noisy positives, those with the largest loss are left out.
+
+    The share left out rises to LARGEST_DROP over the first DROP_WARM_UP examples.
+    Source: Wang et al., "Denoising Implicit Feedback for Recommendation" (ADT), WSDM 2021.
+    """
+    label = noisy_label(examples)
+    noisy = (label == 1.0) & (examples.explicit == UNSAID)
+    drop = LARGEST_DROP * min(1.0, examples.seen / DROP_WARM_UP)
+    count = int(noisy.sum())
+    keep = count - int(drop * count)
+    weight = torch.ones_like(label)
+    if keep < count:
+        bound = examples.logit[noisy].sort(descending=True).values[keep - 1] if keep else torch.inf
+        weight[noisy & (examples.logit < bound)] = 0.0  # for a positive, the loss falls as the logit rises
+    return label, weight
+
+
+def rce(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Reweighted cross-entropy: noisy labels count p^beta (positive) or (1 - p)^beta (negative).
+
+    Source: Wang et al., "Denoising Implicit Feedback for Recommendation" (ADT), WSDM 2021.
+    """
+    label = noisy_label(examples)
+    p = torch.sigmoid(examples.logit)
+    weight = torch.where(label == 1.0, p, 1.0 - p) ** REWEIGHT_POWER
+    return label, torch.where(examples.explicit == UNSAID, weight, 1.0)
+
+
+def nnpu(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Non-negative PU learning: the unlabelled are a mixture with a share pi of positives.
+
+        R = pi R+_p + max(0, R-_u - pi R-_p)
+
+    with log loss, pi the prior, and R means over the batch. Where the bracket falls below 0 its gradient is reversed.
+    A gradient g is handed on as the target p - g, which need not lie in 0..1. Explicit negatives train as such.
+    Source: Kiryo et al., "Positive-Unlabeled Learning with Non-Negative Risk Estimator", NeurIPS 2017.
+    """
+    y, p = examples.logit, torch.sigmoid(examples.logit)
+    said, unsaid = examples.explicit == 1.0, examples.explicit == UNSAID
+    total, n_p, n_u = len(y), max(1, int(said.sum())), max(1, int(unsaid.sum()))
+    scale, pi = total / n_p, min(max(examples.prior, 1e-4), 0.9)
+    excess = softplus(y[unsaid]).sum() / n_u - pi * softplus(y[said]).sum() / n_p
+    sign = 1.0 if float(excess) >= 0.0 else -1.0
+    gradient = torch.where(examples.explicit == 0.0, p, torch.zeros_like(p))
+    gradient = torch.where(unsaid, sign * p * total / n_u, gradient)
+    gradient = torch.where(said, pi * scale * ((p - 1.0) * (1.0 if sign > 0 else 0.0) - sign * p), gradient)
+    return p - gradient, torch.ones_like(p)
 
 
 def idl(examples: Examples) -> tuple[Tensor, Tensor]:
@@ -70,13 +147,19 @@ def idl(examples: Examples) -> tuple[Tensor, Tensor]:
 
 
 def evidence(examples: Examples) -> tuple[Tensor, Tensor]:
-    """Evidence on top of `negative`: (1 - l) e + l w, with the annotator's belief w; explicit negatives stay 0.
+    """Evidence: what the annotator believes after the watch, as far as silence is not itself the answer. Ours.
 
-    l falls to 0 where explicit feedback is plentiful (see `belief_share`), and the target is then `negative`. Ours.
+    Where viewers rarely say no, silence is the only no there is, and the target of an unlabelled exposure is l w (with
+    the annotator's belief w; l falls to 0 where explicit feedback is plentiful); an explicit positive is 1 - l + l w.
+    Where they say no often enough, silence says nothing: the target is w, and an exposure without a watch is left out.
+    `absence_share` s mixes the two.
     """
-    said = examples.explicit.clamp(min=0.0)
-    mixed = (1.0 - examples.belief_share) * said + examples.belief_share * examples.belief
-    return torch.where(examples.explicit == 0.0, 0.0, mixed), torch.ones_like(examples.logit)
+    s = examples.absence_share
+    share = s * examples.belief_share
+    unsaid = (share + 1.0 - s) * examples.belief
+    said = examples.explicit * (1.0 - share + share * examples.belief)
+    weight = torch.where(examples.explicit == UNSAID, s + (1.0 - s) * examples.told, 1.0)
+    return torch.where(examples.explicit == UNSAID, unsaid, said), weight
 
 
 class AlignedIDL:
@@ -117,13 +200,50 @@ def belief_share(
     return full * min(1.0, max(0.0, scarcity))
 
 
+def absence_share(negative_share: float, whole_below: float = 0.1, none_above: float = 0.25) -> float:
+    """Return how far silence counts as a no: 1 while negatives are under 10 % of what is said, 0 above 25 %.
+
+    A viewer who could have said no and did not has said something; where hardly anybody ever says no, a positive rate
+    can only be learned against silence.
+    """
+    return min(1.0, max(0.0, (none_above - negative_share) / (none_above - whole_below)))
+
+
+def one_sidedness(mean_target: float, prior: float) -> float:
+    """Return how many times rarer the targets' smaller class is than it should be: 1 is balanced, above 10 a collapse.
+
+    The alarm on Inverse Dual Loss as published, whose targets all go to the majority class.
+    """
+    mean, prior = min(max(mean_target, 1e-9), 1 - 1e-9), min(max(prior, 1e-9), 1 - 1e-9)
+    return max(prior / mean, (1.0 - prior) / (1.0 - mean), 1.0)
+
+
+STATELESS: dict[str, Target] = {
+    "bce": bce,
+    "negative": negative,
+    "positive": positive,
+    "random": bce,  # the learner adds random negatives, see `SAMPLED`
+    "watch": watch,
+    "tce": tce,
+    "rce": rce,
+    "nnpu": nnpu,
+    "idl": idl,
+    "evidence": evidence,
+}
+TARGETS = (*STATELESS, "idl-aligned")
+SAMPLED = frozenset({"random"})
+"""Targets that also train, for each exposure, one pair of its user with a random item as a negative."""
+EXPLICIT_ONLY = frozenset({"bce", "random"})
+"""Targets to which silence says nothing at all."""
+
+
 def make_target(name: str) -> Target:
     """Return the target of a name. Raises KeyError for any other; `TARGETS` lists them."""
-    return AlignedIDL() if name == "idl-aligned" else _STATELESS[name]
+    return AlignedIDL() if name == "idl-aligned" else STATELESS[name]
 
 
-_STATELESS: dict[str, Target] = {"bce": bce, "negative": negative, "idl": idl, "evidence": evidence}
-TARGETS = (*_STATELESS, "idl-aligned")
+def _said(examples: Examples) -> Tensor:
+    return (examples.explicit != UNSAID).to(examples.logit.dtype)
 
 
 def _where_unsaid(examples: Examples, w: Tensor) -> Tensor:

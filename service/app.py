@@ -23,10 +23,12 @@ from contract.registry import Registry
 from contract.telemetry import configure_logs
 from service import feedback, models, openapi, problems
 from service.health import LogWatch, health_routes
+from service.labels import label_routes
 from service.limits import Limits
 from service.metrics import Metrics
 from service.observed import Observed
 from service.prior import PriorModel
+from service.recent import RecentPositives
 from service.score import score_routes
 from service.settings import ServiceSettings
 from service.slot import Slot
@@ -41,6 +43,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     registry = Registry(settings.registry_directory)
     slot = Slot(registry, PriorModel(settings.prior_rate), metrics)
     limits = Limits(settings, metrics)
+    recent = RecentPositives(settings.recent_users)
     url, timeout_s = settings.redis_url, settings.append_timeout_s
     event_log = AsyncEventLog(url, timeout_s, settings.log_max_entries) if url else None
     log_watch = LogWatch(url, timeout_s, metrics)
@@ -71,8 +74,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     app.add_middleware(Observed, metrics=metrics)
     problems.install(app)
-    app.include_router(score_routes(slot, limits, settings, metrics))
-    app.include_router(feedback.feedback_routes(event_log, limits, settings, metrics))
+    app.include_router(score_routes(slot, recent, limits, settings, metrics))
+    app.include_router(feedback.feedback_routes(event_log, slot, recent, limits, settings, metrics))
+    app.include_router(label_routes(slot, limits, settings, metrics))
     app.include_router(models.model_routes(slot, registry))
     app.include_router(health_routes(slot, log_watch, metrics))
     examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump()}

@@ -3,6 +3,8 @@
 A request is taken whole or not at all. Anything but 202 means: retry with the same event ids.
 """
 
+import time
+
 import numpy as np
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -18,7 +20,9 @@ from service.limits import Limits
 from service.metrics import Metrics
 from service.openapi import body_of, problems
 from service.parsing import check_count, parse_json, validate
+from service.recent import RecentPositives
 from service.settings import ServiceSettings
+from service.slot import Slot
 
 NDJSON = "application/x-ndjson"
 EXAMPLE: dict[str, object] = {
@@ -47,7 +51,12 @@ class FeedbackBatch(BaseModel):
 
 
 def feedback_routes(
-    event_log: AsyncEventLog | None, limits: Limits, settings: ServiceSettings, metrics: Metrics
+    event_log: AsyncEventLog | None,
+    slot: Slot,
+    recent: RecentPositives,
+    limits: Limits,
+    settings: ServiceSettings,
+    metrics: Metrics,
 ) -> APIRouter:
     """Return the routes that take feedback. Without a log they answer 503."""
     router = APIRouter(tags=["feedback"])
@@ -62,19 +71,21 @@ def feedback_routes(
     @router.post("/feedback", status_code=202, include_in_schema=False)
     async def feedback(request: Request) -> Response:
         """Store one event, an array, `{"events": [...]}`, or one event a line as NDJSON."""
-        is_ndjson = _is_ndjson(request.headers.get("content-type"))
+        in_lines = is_ndjson(request.headers.get("content-type"))
         async with limits.body_of(request) as body:
-            events = parse_events(body, is_ndjson, settings.max_batch_events)
+            events = Events.from_models(parse_events(body, in_lines, settings.max_batch_events))
             await _store(event_log, events, metrics)
-        accepted = {"accepted": len(events), "event_ids": [event.event_id for event in events]}
+            if length := slot.current.history:
+                recent.note(events, time.time_ns() // 1_000_000, length)
+        accepted = {"accepted": len(events), "event_ids": events.event_id.tolist()}
         return Response(orjson.dumps(accepted), 202, media_type="application/json")
 
     return router
 
 
-def parse_events(body: bytes, is_ndjson: bool, max_events: int) -> list[FeedbackEvent]:
+def parse_events(body: bytes, in_lines: bool, max_events: int) -> list[FeedbackEvent]:
     """Return the events in `body`, whichever of the four shapes it has. Raises an error of the 4xx kind."""
-    if is_ndjson:
+    if in_lines:
         lines = [line for line in body.splitlines() if line.strip()]
         check_count(lines, max_events, "events", "WINNOW_MAX_BATCH_EVENTS")
         given: object = [parse_json(line, f"line {number}") for number, line in enumerate(lines, 1)]
@@ -96,19 +107,20 @@ def blocks_of(events: Events) -> dict[int, tuple[int, bytes]]:
     return {number: (len(part), encode_block(part)) for number, part in parts.items()}
 
 
-async def _store(event_log: AsyncEventLog | None, events: list[FeedbackEvent], metrics: Metrics) -> None:
+def is_ndjson(content_type: str | None) -> bool:
+    """Return whether events come one a line. Raises HTTPException 415 if they come as neither that nor JSON."""
+    media_type = (content_type or "application/json").split(";")[0].strip().lower()
+    if media_type not in ("application/json", NDJSON):
+        raise HTTPException(415, f"events are taken as application/json or {NDJSON}")
+    return media_type == NDJSON
+
+
+async def _store(event_log: AsyncEventLog | None, events: Events, metrics: Metrics) -> None:
     try:
         if event_log is None:
             raise LogUnavailable("this service has no event log; set WINNOW_REDIS_URL")
-        await event_log.append(blocks_of(Events.from_models(events)))
+        await event_log.append(blocks_of(events))
     except LogError:
         metrics.unstored.inc(len(events))
         raise
     metrics.acknowledged.inc(len(events))
-
-
-def _is_ndjson(content_type: str | None) -> bool:
-    media_type = (content_type or "application/json").split(";")[0].strip().lower()
-    if media_type not in ("application/json", NDJSON):
-        raise HTTPException(415, f"feedback is taken as application/json or {NDJSON}")
-    return media_type == NDJSON

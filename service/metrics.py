@@ -31,6 +31,7 @@ class Metrics:
         self.fallback = self._counter("winnow_score_fallback_total", "Score requests the built-in prior answered.")
         self.unknown_users = self._counter("winnow_score_unknown_users_total", "Score requests for unknown users.")
         self.unknown_items = self._counter("winnow_score_unknown_items_total", "Candidates the model does not know.")
+        self.labelled = self._counter("winnow_labels_events_total", "Views labelled on request.")
         self.acknowledged = self._counter("winnow_feedback_acknowledged_events_total", "Events stored and confirmed.")
         self.unstored = self._counter("winnow_feedback_unstored_events_total", "Valid events answered with 503.")
         self.log_up = self._gauge("winnow_log_up", "Whether the event log answers: 1 or 0.")

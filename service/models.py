@@ -31,6 +31,7 @@ EXAMPLE = Manifest(
     verdict="PROMOTE",
     reasons=["holdout log loss 0.0812, champion 0.0815"],
     indexes={"users": IdIndexShape(slots=4096, known_ids=1200, rows=1201)},
+    side_rows=16384,
     files={"model.onnx": FileDigest(sha256="9f86d081884c7d65", bytes=4096)},
 )
 _VERSION = re.compile(r"[0-9]{1,12}")

@@ -60,4 +60,4 @@ def request_id_of(given: str | None) -> str:
 def route_of(scope: Scope) -> str:
     """Return the versioned template of the route, so that no path of a caller becomes a label."""
     template: str = getattr(scope.get("route"), "path", "other")
-    return f"/v1{template}" if template in ("/score", "/feedback") else template
+    return f"/v1{template}" if template in ("/score", "/feedback", "/labels") else template

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.servable import Answer
+from contract.api import Candidate
+from contract.events import Events
+from contract.hashing import Keys
+from contract.watch import CELLS, DURATION_BUCKETS, SURFACE_CELLS, WATCH_BINS, WatchTables
+from service.servable import NO_KEYS, Answer, Beliefs, item_ids_of
+
+_THRESHOLD = 0.5
+_NOTHING_SEEN = WatchTables(np.zeros((DURATION_BUCKETS, WATCH_BINS)), np.zeros(CELLS), np.zeros(SURFACE_CELLS))
 
 
 @dataclass(frozen=True)
@@ -16,15 +23,38 @@ class PriorModel:
     version: str = "prior"
     trained_through_ms: int | None = None
     fallback: bool = True
+    history: int = 0
 
-    def answer(self, user_id: str, item_ids: Sequence[str], explain: bool) -> Answer:
+    def answer(
+        self,
+        user_id: str,
+        candidates: Sequence[Candidate | str],
+        surface: str | None = None,
+        explain: bool = False,
+        newer: Keys = NO_KEYS,
+    ) -> Answer:
         """Score every candidate with the prior rate, so that the caller's order stays."""
-        count = len(item_ids)
+        count = len(candidates)
         return Answer(
+            item_ids=item_ids_of(candidates),
             score=np.full(count, self.rate, np.float32),
             confidence=np.full(count, max(self.rate, 1 - self.rate), np.float32),
-            label=np.full(count, self.rate > 0.5, np.int64),
+            label=np.full(count, self.rate > _THRESHOLD, np.int64),
             known=np.zeros(count, np.bool_),
             known_user=False,
             parts=None,
+        )
+
+    def believe(self, events: Events) -> Beliefs:
+        """Give every view the prior rate: nothing is on record to read a watch against."""
+        nobody = np.zeros(len(events), np.bool_)
+        rate = np.full(len(events), self.rate)
+        return Beliefs(
+            relevance=rate,
+            alone=rate,
+            evidence=_NOTHING_SEEN.read(events.watch_ms, events.duration_ms, events.foreground, events.surface),
+            on_record=nobody,
+            known_user=nobody,
+            known_item=nobody,
+            threshold=_THRESHOLD,
         )

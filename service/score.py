@@ -12,12 +12,14 @@ import numpy.typing as npt
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from contract.api import Candidate, Reasons, ScoreRequest, ScoreResponse
+from contract.api import Reasons, ScoreRequest, ScoreResponse
+from contract.hashing import id_key
 from service.limits import Limits
 from service.metrics import Metrics
 from service.openapi import body_of, problems
 from service.parsing import check_count, parse_json, validate
-from service.servable import Answer, Servable
+from service.recent import RecentPositives
+from service.servable import NO_KEYS, Answer, Servable
 from service.settings import ServiceSettings
 from service.slot import Slot
 
@@ -25,7 +27,9 @@ _PARTS = list(Reasons.model_fields)
 _EXAMPLE = {"user_id": "u1", "candidates": ["v1", {"item_id": "v2", "author_id": "a7", "tags": ["39"]}], "top_k": 50}
 
 
-def score_routes(slot: Slot, limits: Limits, settings: ServiceSettings, metrics: Metrics) -> APIRouter:
+def score_routes(
+    slot: Slot, recent: RecentPositives, limits: Limits, settings: ServiceSettings, metrics: Metrics
+) -> APIRouter:
     """Return the routes that score."""
     router = APIRouter(tags=["score"])
 
@@ -41,12 +45,11 @@ def score_routes(slot: Slot, limits: Limits, settings: ServiceSettings, metrics:
         async with limits.body_of(request) as body:
             asked = parse_request(body, settings.max_candidates)
             servable = slot.current  # once: this request sees this version only
-            item_ids = [one.item_id if isinstance(one, Candidate) else one for one in asked.candidates]
-            answer = servable.answer(asked.user_id, item_ids, asked.explain)
+            through_ms = servable.trained_through_ms
+            newer = recent.since(id_key(asked.user_id), through_ms) if servable.history else NO_KEYS
+            answer = servable.answer(asked.user_id, asked.candidates, asked.surface, asked.explain, newer)
             _count(metrics, servable, answer)
-            return Response(
-                render(asked, item_ids, answer, servable, request.state.request_id), media_type="application/json"
-            )
+            return Response(render(asked, answer, servable, request.state.request_id), media_type="application/json")
 
     return router
 
@@ -59,10 +62,10 @@ def parse_request(body: bytes, max_candidates: int) -> ScoreRequest:
     return validate(ScoreRequest, value)
 
 
-def render(asked: ScoreRequest, item_ids: Sequence[str], answer: Answer, servable: Servable, request_id: str) -> bytes:
+def render(asked: ScoreRequest, answer: Answer, servable: Servable, request_id: str) -> bytes:
     """Return the body of the response, ranked by score; equal scores keep the caller's order."""
     order = np.argsort(-answer.score, kind="stable")[: asked.top_k]
-    columns = _columns(item_ids, answer, order)
+    columns = _columns(answer, order)
     body: dict[str, object] = {
         "request_id": request_id,
         "model": serving_model(servable),
@@ -92,10 +95,10 @@ def rfc3339(epoch_ms: int) -> str:
     return text.replace("+00:00", "Z")
 
 
-def _columns(item_ids: Sequence[str], answer: Answer, order: npt.NDArray[np.intp]) -> dict[str, Sequence[object]]:
+def _columns(answer: Answer, order: npt.NDArray[np.intp]) -> dict[str, Sequence[object]]:
     """Return every field of the answer in ranked order. float32 scalars keep their short decimal form in JSON."""
     columns: dict[str, Sequence[object]] = {
-        "item_id": [item_ids[place] for place in order.tolist()],
+        "item_id": [answer.item_ids[place] for place in order.tolist()],
         "score": list(answer.score[order]),
         "label": answer.label[order].tolist(),
         "confidence": list(answer.confidence[order]),

@@ -1,54 +1,56 @@
-"""One version, loaded and proven: what a score request asks.
+"""One version, loaded: what a request asks.
 
-A `Servable` never changes, so a request that holds one sees exactly one version (P6). `open_version` refuses a version
-whose files differ from its manifest, whose tables hold a number that is not finite, or whose graph does not give the
-probe's answers when it is asked the way requests ask it (P4).
+A `Servable` never changes, so a request that holds one sees exactly one version (P6). `service.proof` opens them.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from contract.errors import VersionCorrupt
+from contract.api import Candidate
+from contract.belief import Floats, relevance, sigmoid
+from contract.events import TAG_SEPARATOR, Events
 from contract.hash_index import HashIndex
-from contract.hashing import id_keys
+from contract.hashing import Keys, id_keys
+from contract.histories import merged
 from contract.id_table import UNKNOWN_ROW, Rows, rows_of
-from contract.manifest import MODEL_FILE, PROBE_FILE, SIDES, Manifest, Probe, open_index, read_manifest, verify_files
+from contract.manifest import Calibration
+from contract.side import ITEM_SLOTS, SIDE_SLOTS, SURFACE, side_rows, surface_row
+from contract.watch import Evidence, WatchTables, duration_buckets
+from service.graph import PARTS_OUTPUT, Graph
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # importing it would otherwise report to its maker
-import onnxruntime
-
-Floats = npt.NDArray[np.float32]
-
-_OUTPUTS = ["logit", "score", "confidence", "label"]
-_TYPES = {
-    "user": "tensor(int64)",
-    "item": "tensor(int64)",
-    "logit": "tensor(float)",
-    "score": "tensor(float)",
-    "confidence": "tensor(float)",
-    "label": "tensor(int64)",
-    "parts": "tensor(float)",
-}
-_FINITE_CHECK_VALUES = 1 << 20  # table values looked at in one go: 4 MB
+NO_KEYS = np.zeros(0, np.uint64)
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a servable says of one user's candidates, in the order asked. Arrays of length N."""
 
-    score: Floats
-    confidence: Floats
+    item_ids: Sequence[str]
+    score: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
     label: npt.NDArray[np.int64]
-    known: npt.NDArray[np.bool_]
+    known: Flags
     known_user: bool
-    parts: Floats | None  # [N, 4]: base, user, item, match; None if not asked for, or not in the graph
+    parts: npt.NDArray[np.float32] | None
+    """[N, 5]: base, user, item, match, context; None if not asked for, or not in the graph."""
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """What a servable makes of N ended views, whatever was said about them. Arrays of length N."""
+
+    relevance: Floats
+    alone: Floats  # score of viewer and item, before the watch
+    evidence: Evidence
+    on_record: Flags  # whether there are views of like length to compare the watch with
+    known_user: Flags
+    known_item: Flags
+    threshold: float  # relevance above it makes a positive label
 
 
 class Servable(Protocol):
@@ -66,8 +68,22 @@ class Servable(Protocol):
     def fallback(self) -> bool:
         """Whether this is the built-in prior."""
 
-    def answer(self, user_id: str, item_ids: Sequence[str], explain: bool) -> Answer:
-        """Score one user's candidates."""
+    @property
+    def history(self) -> int:
+        """How many of a user's latest positives it reads; 0 if none."""
+
+    def answer(
+        self,
+        user_id: str,
+        candidates: Sequence[Candidate | str],
+        surface: str | None = None,
+        explain: bool = False,
+        newer: Keys = NO_KEYS,
+    ) -> Answer:
+        """Score one user's candidates; `newer` are keys of items liked since the version, oldest first."""
+
+    def believe(self, events: Events) -> Beliefs:
+        """Judge views that have ended, by viewer and item as they were before, and by the watch."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +92,42 @@ class LoadedVersion:
 
     version: str
     trained_through_ms: int
-    fallback: bool
-    _session: onnxruntime.InferenceSession
+    _graph: Graph
     _users: HashIndex
     _items: HashIndex
-    _explains: bool
+    _side_rows: int
+    _histories: npt.NDArray[np.int32] | None  # [rows of users, L]
+    _calibration: Calibration
+    _coefficients: Floats  # [5]
+    _watches: WatchTables
+    fallback: bool = False
 
-    def answer(self, user_id: str, item_ids: Sequence[str], explain: bool) -> Answer:
+    @property
+    def history(self) -> int:
+        """How many of a user's latest positives it reads; 0 if none."""
+        return 0 if self._histories is None else self._histories.shape[1]
+
+    def answer(
+        self,
+        user_id: str,
+        candidates: Sequence[Candidate | str],
+        surface: str | None = None,
+        explain: bool = False,
+        newer: Keys = NO_KEYS,
+    ) -> Answer:
         """Score one user's candidates in one run of the graph, in the calling thread."""
-        user = rows_of(self._users, id_keys([user_id]))
-        item = rows_of(self._items, id_keys(item_ids))
-        outputs = _OUTPUTS[1:] + (["parts"] if explain and self._explains else [])
-        score, confidence, label, *parts = _run(self._session, outputs, user, item)
+        item_ids = item_ids_of(candidates)
+        user, item = rows_of(self._users, id_keys([user_id])), rows_of(self._items, id_keys(item_ids))
+        side = np.zeros((len(item), SIDE_SLOTS), np.int64)
+        if surface is not None:
+            side[:, SURFACE] = surface_row(surface, self._side_rows)
+        if item_ids is not candidates:
+            _tell_unknown_items(side, item, candidates, self._side_rows)
+        outputs = ["score", "confidence", "label"] + ([PARTS_OUTPUT] if explain and self._graph.explains else [])
+        history = self._history_of(int(user[0]), newer)
+        score, confidence, label, *parts = self._graph.run(outputs, user, item, side, history)
         return Answer(
+            item_ids=item_ids,
             score=score,
             confidence=confidence,
             label=label.astype(np.int64, copy=False),
@@ -97,82 +136,63 @@ class LoadedVersion:
             parts=parts[0] if parts else None,
         )
 
-
-def open_version(directory: Path) -> LoadedVersion:
-    """Load and prove the version in `directory`. Blocks: call it in a worker thread. Raises VersionCorrupt."""
-    name = directory.name
-    manifest = read_manifest(directory)
-    verify_files(directory, manifest)
-    try:
-        _check_tables_are_finite(directory, manifest)
-        users, items = (open_index(directory, side, manifest.indexes[side]) for side in SIDES)
-        session = onnxruntime.InferenceSession(str(directory / MODEL_FILE), _options(), ["CPUExecutionProvider"])
-        probe = Probe.model_validate_json((directory / PROBE_FILE).read_bytes())
-        _check_signature(name, session)
-        _run(session, _OUTPUTS, *_last_rows(manifest))  # an index can lead to any row of its tables
-        _replay(name, session, probe)
-        datetime.fromtimestamp(manifest.trained_through.acknowledged_ms / 1000, UTC)  # every answer will show it
-    except (VersionCorrupt, OSError):
-        raise
-    except Exception as error:  # whatever onnxruntime or NumPy dislike about the files, the old version serves on
-        raise VersionCorrupt(f"version {name}: it does not load ({type(error).__name__}: {error})") from error
-    explains = any(output.name == "parts" for output in session.get_outputs())
-    return LoadedVersion(name, manifest.trained_through.acknowledged_ms, False, session, users, items, explains)
-
-
-def _options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # a run ends in the thread that asked: no hand-over, no waiting
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # each number of candidates would keep a pattern of its own
-    options.log_severity_level = 4  # a refusal is logged once, by the slot
-    return options
-
-
-def _run(session: onnxruntime.InferenceSession, outputs: Sequence[str], user: Rows, item: Rows) -> list[Floats]:
-    rows = {"user": user.astype(np.int64), "item": item.astype(np.int64)}
-    return cast(list[Floats], session.run(outputs, rows))
-
-
-def _check_tables_are_finite(directory: Path, manifest: Manifest) -> None:
-    indexes = {f"{side}.{part}.bin" for side in SIDES for part in ("keys", "rows")}
-    for name in manifest.files.keys() - indexes:
-        if name.endswith(".bin") and (directory / name).stat().st_size:
-            table = np.memmap(directory / name, dtype="<f4", mode="r")
-            for start in range(0, len(table), _FINITE_CHECK_VALUES):
-                if not np.isfinite(table[start : start + _FINITE_CHECK_VALUES]).all():
-                    raise VersionCorrupt(f"version {directory.name}: {name} holds a number that is not finite")
-
-
-def _check_signature(name: str, session: onnxruntime.InferenceSession) -> None:
-    inputs = {node.name: node.type for node in session.get_inputs()}
-    outputs = {node.name: node.type for node in session.get_outputs()}
-    if inputs.keys() != {"user", "item"} or not {*_OUTPUTS} <= outputs.keys() <= _TYPES.keys():
-        raise VersionCorrupt(
-            f"version {name}: the graph maps {sorted(inputs)} to {sorted(outputs)}, which is not its contract"
+    def believe(self, events: Events) -> Beliefs:
+        """Judge ended views: one run of the graph, or with histories one a user, in the calling thread."""
+        user, item = rows_of(self._users, events.user_key), rows_of(self._items, events.item_key)
+        side = side_rows(events.surface, events.author_id, events.tags, events.duration_ms, self._side_rows)
+        side[item != UNKNOWN_ROW, ITEM_SLOTS] = 0  # a known item has its features in its own row
+        logit, watch_logit = self._logits(user, item, side)
+        evidence = self._watches.read(events.watch_ms, events.duration_ms, events.foreground, events.surface)
+        return Beliefs(
+            relevance=relevance(self._coefficients, logit, watch_logit, evidence.llr),
+            alone=sigmoid(self._calibration.scale * logit + self._calibration.offset),
+            evidence=evidence,
+            on_record=self._watches.histogram.sum(1)[duration_buckets(events.duration_ms)] > 0,
+            known_user=user != UNKNOWN_ROW,
+            known_item=item != UNKNOWN_ROW,
+            threshold=self._calibration.threshold,
         )
-    if wrong := [node for node, kind in (inputs | outputs).items() if kind != _TYPES[node]]:
-        raise VersionCorrupt(f"version {name}: the graph has another type than its contract for {', '.join(wrong)}")
+
+    def _logits(self, user: Rows, item: Rows, side: Rows) -> tuple[Floats, Floats]:
+        """Return logit and watch of N pairs of any users. Shapes [N], [N], [N, 7] -> [N], [N]."""
+        outputs = ["logit", "watch"]
+        found = np.zeros((2, len(item)))
+        if self._histories is None:
+            found[:] = self._graph.run(outputs, user, item, side)
+        else:
+            for row in np.unique(user):
+                own = user == row
+                history = self._history_of(int(row), NO_KEYS)
+                found[:, own] = self._graph.run(outputs, np.array([row]), item[own], side[own], history)
+        return found[0], found[1]
+
+    def _history_of(self, user: int, newer: Keys) -> Rows | None:
+        """Return one user's history, the version's and newer positives after it. Shape [1, L]."""
+        if self._histories is None:
+            return None
+        history = self._histories[user]
+        return (merged(history, rows_of(self._items, newer)) if newer.size else history)[None]
 
 
-def _last_rows(manifest: Manifest) -> tuple[Rows, Rows]:
-    user, item = (np.array([manifest.indexes[side].rows - 1], np.int32) for side in SIDES)
-    return user, item
+def item_ids_of(candidates: Sequence[Candidate | str]) -> Sequence[str]:
+    """Return the item of each candidate; the same object where all of them are plain ids."""
+    if set(map(type, candidates)) == {str}:
+        return cast(Sequence[str], candidates)
+    return [one.item_id if isinstance(one, Candidate) else one for one in candidates]
 
 
-def _replay(name: str, session: onnxruntime.InferenceSession, probe: Probe) -> None:
-    """Ask for every probe row, user by user as requests do, and compare."""
-    users, items = np.array(probe.user, np.int32), np.array(probe.item, np.int32)
-    if not users.size:
-        raise VersionCorrupt(f"version {name}: the probe is empty, so nothing proves the version")
-    for user in np.unique(users):
-        chosen = users == user
-        answers = _run(session, _OUTPUTS, np.array([user], np.int32), items[chosen])
-        for output, answer in zip(_OUTPUTS, answers, strict=True):
-            expected = np.array(getattr(probe, output))[chosen]
-            if answer.shape != expected.shape or not np.isfinite(answer).all():
-                raise VersionCorrupt(f"version {name}: {output} has shape {answer.shape}, or is not finite")
-            if not (worst := float(np.abs(answer - expected).max())) <= probe.tolerance:
-                raise VersionCorrupt(
-                    f"version {name}: {output} is {worst:.3g} away from the probe, the bound is {probe.tolerance:g}"
-                )
+def _tell_unknown_items(
+    side: npt.NDArray[np.int64], item: Rows, candidates: Sequence[Candidate | str], table_rows: int
+) -> None:
+    """Fill in what is told of unknown items; a known one has it in its own row. Shapes [N, 7], [N], [N]."""
+    unknown = np.flatnonzero(item == UNKNOWN_ROW).tolist()
+    told = {place: one for place in unknown if isinstance(one := candidates[place], Candidate)}
+    if told:
+        features = side_rows(
+            [""] * len(told),
+            [one.author_id or "" for one in told.values()],
+            [TAG_SEPARATOR.join(one.tags) for one in told.values()],
+            np.array([one.duration_ms or 0 for one in told.values()], np.int32),
+            table_rows,
+        )
+        side[list(told), ITEM_SLOTS] = features[:, ITEM_SLOTS]

@@ -14,13 +14,13 @@ class ServiceSettings(LogSettings, TelemetrySettings):
         default=1_048_576, ge=1_024, le=67_108_864, description="Largest request body in bytes; above it 413."
     )
     max_batch_events: int = Field(
-        default=1_000, ge=1, le=10_000, description="Most events in one feedback request; above it 413."
+        default=1_000, ge=1, le=10_000, description="Most events in one feedback or labels request; above it 413."
     )
     max_candidates: int = Field(
         default=1_000, ge=1, le=10_000, description="Most candidates in one score request; above it 413."
     )
     max_requests_in_flight: int = Field(
-        default=512, ge=1, le=65_536, description="Score and feedback requests at work at once; above it 503."
+        default=512, ge=1, le=65_536, description="Requests with a body at work at once; above it 503."
     )
     body_timeout_s: float = Field(
         default=10.0, gt=0, le=300, description="Seconds in which a request body must have arrived; after it 408."
@@ -36,6 +36,12 @@ class ServiceSettings(LogSettings, TelemetrySettings):
     )
     drain_timeout_s: int = Field(
         default=10, ge=1, le=300, description="Seconds that running requests get to finish after SIGTERM."
+    )
+    recent_users: int = Field(
+        default=50_000,
+        ge=0,
+        le=10_000_000,
+        description="Most users whose latest likes are kept in memory, where the model reads histories; 0 keeps none.",
     )
     prior_rate: float = Field(
         default=0.02, gt=0, lt=1, description="Score the built-in prior gives every item before the first version."

@@ -15,7 +15,8 @@ from contract.api import ServedModel
 from contract.errors import RegistryError, VersionCorrupt
 from contract.registry import Champion, Registry
 from service.metrics import Metrics
-from service.servable import LoadedVersion, Servable, open_version
+from service.proof import open_version
+from service.servable import LoadedVersion, Servable
 
 KEPT = 1_000  # take-overs and refusals remembered
 _Identity = tuple[int, int, int]

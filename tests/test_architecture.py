@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["contract", "models", "trainer", "service", "winnow"]
+PACKAGES = ["benchmarks", "contract", "models", "trainer", "service", "winnow"]
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_bytes()) for path in FILES}
 MOST_LINES = 300

@@ -1,18 +1,24 @@
 """Complete, valid versions for tests, made without the trainer; what they must answer comes from NumPy.
 
-The graph is matrix factorisation with biases: logit = base + user bias + item bias + <user factor, item factor>.
+The graph is matrix factorisation with biases and a bag of side features:
+logit = base + user bias + item bias + <user factor, item factor> + sum of side biases; watch is a sum of two biases.
+With histories, what the user liked last is added to the user's factor.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx.parser
 
+from contract.belief import Belief, write_belief
 from contract.hash_index import HashIndex
 from contract.hashing import id_keys
+from contract.histories import write_histories
 from contract.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
@@ -26,30 +32,38 @@ from contract.manifest import (
     write_index,
 )
 from contract.registry import Registry
+from contract.side import LEAST_SIDE_ROWS, SIDE_SLOTS, side_rows
+from contract.watch import CELLS, DURATION_BUCKETS, SURFACE_CELLS, WATCH_BINS
 
 FACTORS = 4
+SIDE_ROWS = LEAST_SIDE_ROWS
 ACKNOWLEDGED_MS = 1_795_593_600_120  # 2026-11-25T08:00:00.120Z
 CALIBRATION = Calibration(scale=0.9, offset=-0.2, threshold=0.3)
 USERS = {"u1": 1, "u2": 2}
 ITEMS = {"v1": 1, "v2": 2, "v3": 3}
+NO_SIDE = (0,) * SIDE_SLOTS
 Table = npt.NDArray[np.float32]
 
 _GRAPH = """
 <ir_version: 9, opset_import: ["" : 17]>
-gmf (int64[M] user, int64[N] item)
-    => (float[N] logit, float[N] score, float[N] confidence, int64[N] label, float[N, 4] parts)
+gmf (int64[M] user, int64[N] item, int64[N, 7] side{history_input})
+    => (float[N] logit, float[N] score, float[N] confidence, int64[N] label, float[N] watch, float[N, 5] parts)
 <float[1] base = {{{base}}}, float[1] scale = {{{scale}}}, float[1] offset = {{{offset}}},
  float[1] threshold = {{{threshold}}}, float[1] one = {{1}}, int64[1] axis = {{1}}>
 {{
-    user_factor = Gather <axis = 0> (user_factors, user)
+    own_factor = Gather <axis = 0> (user_factors, user)
+    {user_factor}
     item_factor = Gather <axis = 0> (item_factors, item)
     product = Mul (user_factor, item_factor)
     match = ReduceSum <keepdims = 0> (product, axis)
     of_user = Gather <axis = 0> (user_bias, user)
     of_item = Gather <axis = 0> (item_bias, item)
+    of_side = Gather <axis = 0> (side_bias, side)
+    context = ReduceSum <keepdims = 0> (of_side, axis)
     biases = Add (of_user, of_item)
     own = Add (biases, match)
-    logit = Add (own, base)
+    in_context = Add (own, context)
+    logit = Add (in_context, base)
     scaled = Mul (logit, scale)
     calibrated = Add (scaled, offset)
     score = Sigmoid (calibrated)
@@ -57,6 +71,9 @@ gmf (int64[M] user, int64[N] item)
     label = Cast <to = 7> (is_positive)
     rest = Sub (one, score)
     confidence = Where (is_positive, score, rest)
+    user_watch = Gather <axis = 0> (user_watches, user)
+    item_watch = Gather <axis = 0> (item_watches, item)
+    watch = Add (user_watch, item_watch)
     shape = Shape (item)
     base_n = Expand (base, shape)
     user_n = Expand (of_user, shape)
@@ -64,9 +81,17 @@ gmf (int64[M] user, int64[N] item)
     user_column = Unsqueeze (user_n, axis)
     item_column = Unsqueeze (of_item, axis)
     match_column = Unsqueeze (match, axis)
-    parts = Concat <axis = 1> (base_column, user_column, item_column, match_column)
+    context_column = Unsqueeze (context, axis)
+    parts = Concat <axis = 1> (base_column, user_column, item_column, match_column, context_column)
 }}
 """
+_USER_FACTOR = {
+    False: "user_factor = Identity (own_factor)",
+    True: """
+    liked = Gather <axis = 0> (liked_factors, history)
+    of_history = ReduceSum <keepdims = 0> (liked, axis)
+    user_factor = Add (own_factor, of_history)""",
+}
 
 
 @dataclass(frozen=True)
@@ -77,25 +102,50 @@ class Expected:
     items: dict[str, int]
     tables: dict[str, Table]
     base: float
+    histories: npt.NDArray[np.int32] | None  # [rows of users, L]
+    belief: Belief
 
-    def parts(self, user: str, item: str) -> list[float]:
-        """Return base, user, item and match of one pair; unknown ids have row 0."""
-        return self.parts_of_rows(self.users.get(user, 0), self.items.get(item, 0))
+    def parts(self, user: str, item: str, side: Sequence[int] = NO_SIDE, liked: Sequence[str] = ()) -> list[float]:
+        """Return base, user, item, match and context of one pair; unknown ids have row 0.
 
-    def parts_of_rows(self, user: int, item: int) -> list[float]:
+        `liked` replaces the user's history in a version that has histories.
+        """
+        row = self.users.get(user, 0)
+        history = [self.items[one] for one in liked] if liked else self.history_of(row)
+        return self.parts_of_rows(row, self.items.get(item, 0), side, history)
+
+    def parts_of_rows(self, user: int, item: int, side: Sequence[int], history: Sequence[int]) -> list[float]:
         """Return the same for rows."""
         user_factor = self.tables["user_factors"][user].astype(np.float64)
+        if self.histories is not None:
+            user_factor = user_factor + self.tables["liked_factors"][list(history)].sum(0, dtype=np.float64)
         match = float(user_factor @ self.tables["item_factors"][item])
-        return [self.base, float(self.tables["user_bias"][user]), float(self.tables["item_bias"][item]), match]
+        context = float(self.tables["side_bias"][list(side)].sum(dtype=np.float64))
+        return [self.base, float(self.tables["user_bias"][user]), float(self.tables["item_bias"][item]), match, context]
 
-    def score(self, user: str, item: str) -> float:
+    def score(self, user: str, item: str, side: Sequence[int] = NO_SIDE, liked: Sequence[str] = ()) -> float:
         """Return the calibrated score of one pair."""
-        return calibrated(sum(self.parts(user, item)))
+        return calibrated(sum(self.parts(user, item, side, liked)))
+
+    def watch(self, user: int, item: int) -> float:
+        """Return the logit of the watch quantile of one pair of rows."""
+        return float(self.tables["user_watches"][user]) + float(self.tables["item_watches"][item])
+
+    def history_of(self, user: int) -> list[int]:
+        """Return the history of one row of users; empty in a version without histories."""
+        history: list[int] = [] if self.histories is None else self.histories[user].tolist()
+        return history
 
 
 def calibrated(logit: float) -> float:
     """Return the score of a logit."""
     return float(1 / (1 + np.exp(-(CALIBRATION.scale * logit + CALIBRATION.offset))))
+
+
+def side_of(surface: str = "", author: str = "", tags: str = "", duration_ms: int = 0) -> list[int]:
+    """Return the side rows of one exposure; tags joined by U+001F."""
+    rows: list[int] = side_rows([surface], [author], [tags], np.array([duration_ms], np.int32), SIDE_ROWS)[0].tolist()
+    return rows
 
 
 def write_version(
@@ -106,19 +156,17 @@ def write_version(
     seed: int = 0,
     acknowledged_ms: int = ACKNOWLEDGED_MS,
     has_parts: bool = True,
+    history: int = 0,
 ) -> Expected:
     """Write a complete version into `directory`; return what it answers. `seed` decides every weight."""
     directory.mkdir(parents=True, exist_ok=True)
-    expected = _expected(users, items, seed)
+    expected = _expected(users, items, seed, history)
     _write_graph(directory, expected, has_parts)
+    write_belief(directory, expected.belief)
+    if expected.histories is not None:
+        write_histories(directory, expected.histories)
     indexes = {side: _write_side(directory, side, ids) for side, ids in (("users", users), ("items", items))}
     _write_probe(directory, expected)
-    write_manifest(directory, indexes, seed, acknowledged_ms)
-    return expected
-
-
-def write_manifest(directory: Path, indexes: dict[str, IdIndexShape], seed: int, acknowledged_ms: int) -> None:
-    """Write the manifest of whatever files `directory` holds now."""
     manifest = Manifest(
         created_ms=acknowledged_ms + 1_000,
         producer="tests",
@@ -135,34 +183,36 @@ def write_manifest(directory: Path, indexes: dict[str, IdIndexShape], seed: int,
         verdict="PROMOTE",
         reasons=["made for a test"],
         indexes=indexes,
+        side_rows=SIDE_ROWS,
+        history=history,
         files=digest_files(directory),
     )
     (directory / MANIFEST_FILE).write_text(manifest.model_dump_json())
+    return expected
 
 
 def digest_again(directory: Path) -> None:
     """Make the manifest agree with the files after a test changed one, as a faulty exporter would."""
     old = Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
-    write_manifest(directory, old.indexes, old.seed, old.trained_through.acknowledged_ms)
+    again = old.model_copy(update={"files": digest_files(directory)})
+    (directory / MANIFEST_FILE).write_text(again.model_dump_json())
 
 
-def stage_version(
-    registry: Registry, *, seed: int = 0, acknowledged_ms: int = ACKNOWLEDGED_MS, has_parts: bool = True
-) -> tuple[str, Expected]:
-    """Write a version and stage it; return its number and what it answers."""
+def stage_version(registry: Registry, **options: Any) -> tuple[str, Expected]:
+    """Write a version, by the options of `write_version`, and stage it; return its number and what it answers."""
     staging = registry.new_staging()
-    expected = write_version(staging, seed=seed, acknowledged_ms=acknowledged_ms, has_parts=has_parts)
+    expected = write_version(staging, **options)
     return registry.stage(staging), expected
 
 
-def promote_version(registry: Registry, *, seed: int = 0, has_parts: bool = True) -> tuple[str, Expected]:
+def promote_version(registry: Registry, **options: Any) -> tuple[str, Expected]:
     """Write a version and make it the champion; return its number and what it answers."""
-    version, expected = stage_version(registry, seed=seed, has_parts=has_parts)
+    version, expected = stage_version(registry, **options)
     registry.promote(version, "a test")
     return version, expected
 
 
-def _expected(users: dict[str, int], items: dict[str, int], seed: int) -> Expected:
+def _expected(users: dict[str, int], items: dict[str, int], seed: int, history: int) -> Expected:
     random = np.random.default_rng(seed)
     user_rows, item_rows = max(users.values()) + 1, max(items.values()) + 1
     tables = {
@@ -170,12 +220,36 @@ def _expected(users: dict[str, int], items: dict[str, int], seed: int) -> Expect
         "item_factors": random.normal(0, 0.7, (item_rows, FACTORS)),
         "user_bias": random.normal(0, 0.5, user_rows),
         "item_bias": random.normal(0, 0.5, item_rows),
+        "user_watches": random.normal(0, 0.5, user_rows),
+        "item_watches": random.normal(0, 0.5, item_rows),
+        "side_bias": random.normal(0, 0.5, SIDE_ROWS),
     }
-    return Expected(users, items, {name: table.astype(np.float32) for name, table in tables.items()}, base=-0.5)
+    tables["side_bias"][0] = 0.0
+    belief = Belief(
+        coefficients=[0.9, -0.3, 0.8, 0.5, -0.1],
+        histogram=random.integers(0, 9, (DURATION_BUCKETS, WATCH_BINS)).astype(np.float64).tolist(),
+        cell_llr=random.normal(0, 1, CELLS).tolist(),
+        surface_llr=random.normal(0, 1, SURFACE_CELLS).tolist(),
+    )
+    histories = None
+    if history:
+        tables["liked_factors"] = random.normal(0, 0.7, (item_rows, FACTORS))
+        tables["liked_factors"][0] = 0.0
+        histories = np.zeros((user_rows, history), np.int32)
+        histories[1, -1] = 1  # the first user has liked the first item
+    floats = {name: table.astype(np.float32) for name, table in tables.items()}
+    return Expected(users, items, floats, base=-0.5, histories=histories, belief=belief)
 
 
 def _write_graph(directory: Path, expected: Expected, has_parts: bool) -> None:
-    model = onnx.parser.parse_model(_GRAPH.format(base=expected.base, **CALIBRATION.model_dump()))
+    reads_history = expected.histories is not None
+    text = _GRAPH.format(
+        base=expected.base,
+        **CALIBRATION.model_dump(),
+        history_input=", int64[1, L] history" if reads_history else "",
+        user_factor=_USER_FACTOR[reads_history],
+    )
+    model = onnx.parser.parse_model(text)
     for name, table in expected.tables.items():
         (directory / f"{name}.bin").write_bytes(table.astype("<f4").tobytes())
         tensor = model.graph.initializer.add(name=name, data_type=onnx.TensorProto.FLOAT, dims=table.shape)
@@ -194,16 +268,28 @@ def _write_side(directory: Path, side: str, ids: dict[str, int]) -> IdIndexShape
 
 
 def _write_probe(directory: Path, expected: Expected) -> None:
-    pairs = [(user, item) for user in [0, *expected.users.values()] for item in [0, *expected.items.values()]]
-    logit = [sum(expected.parts_of_rows(user, item)) for user, item in pairs]
+    rows = list(_probe_rows(expected))
+    logit = [sum(expected.parts_of_rows(*row)) for row in rows]
     score = [calibrated(one) for one in logit]
     label = [int(one > CALIBRATION.threshold) for one in score]
+    user, item, side, history = (list(column) for column in zip(*rows, strict=True))
     probe = Probe(
-        user=[user for user, _ in pairs],
-        item=[item for _, item in pairs],
+        user=user,
+        item=item,
+        side=side,
+        history=[] if expected.histories is None else history,
         logit=logit,
         score=score,
         confidence=[one if positive else 1 - one for one, positive in zip(score, label, strict=True)],
         label=label,
+        watch=[expected.watch(one, other) for one, other in zip(user, item, strict=True)],
     )
     (directory / PROBE_FILE).write_text(probe.model_dump_json())
+
+
+def _probe_rows(expected: Expected) -> Iterator[tuple[int, int, list[int], list[int]]]:
+    """Give user, item, side and history of every pair: a surface, and for unknown items all features."""
+    for user in [0, *expected.users.values()]:
+        for item in [0, *expected.items.values()]:
+            side = side_of("feed") if item else side_of("feed", "a7", "39\x1f7", 9_000)
+            yield user, item, side, expected.history_of(user)

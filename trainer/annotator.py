@@ -1,99 +1,97 @@
 """The annotator: how probable it is that a viewer liked what they watched, given the model and the watch.
 
-    w = sigmoid(a_y y + a_x LLR + a_0)
+    w = sigmoid(a_y y + a_v v' + a_c LLR_cell + a_s LLR_surface + a_0)          (see contract.belief)
 
-y is the logit from before the event was learned, LLR its evidence. The coefficients are refit online by Newton steps on
-recent exposures, with a ridge toward (1, 1, 0), where w is Bayes' rule for a calibrated logit and independent evidence.
-The score's calibration is the same fit without the evidence: score = sigmoid(scale y + offset).
+y and v' are from before the event was learned. The coefficients are refit with every batch by a Newton step on decayed
+curvature, with a ridge toward (1, 0, 1/2, 1/2, 0), where w is Bayes' rule for a calibrated logit and independent
+evidence. The score's calibration is the same fit without the evidence: score = sigmoid(scale y + offset).
 """
 
 import numpy as np
 import numpy.typing as npt
 
+from contract.belief import COEFFICIENTS, relevance, sigmoid
 from contract.manifest import Calibration
+from models.stack import OnlineLogistic
 
 Floats = npt.NDArray[np.float64]
 
-RECENT_EVENTS = 60_000
-REFIT_EVERY = 4_096
-EARLY_REFITS = (512, 1_024, 2_048)
-RIDGE = 10.0
-NEWTON_STEPS = 6
-
-
-def sigmoid(logit: Floats) -> Floats:
-    """Return 1 / (1 + exp(-logit)) without overflow. Any shape."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
-
-
-def fit_logistic(features: Floats, said: Floats, start: Floats, ridge: float = RIDGE) -> Floats:
-    """Return the coefficients of a logistic regression pulled toward `start`. Shapes [N, K], [N], [K] -> [K].
-
-    Minimises sum log loss + ridge / 2 |a - start|^2 by Newton steps from `start`; the objective is strictly convex.
-    """
-    a = start.copy()
-    for _ in range(NEWTON_STEPS):
-        p = sigmoid(features @ a)
-        gradient = features.T @ (p - said) + ridge * (a - start)
-        curvature = (features * (p * (1.0 - p))[:, None]).T @ features + ridge * np.eye(len(a))
-        a = a - np.linalg.solve(curvature, gradient)
-    return a
+RECENT_EVENTS = 20_000
+THRESHOLD_EVERY = 2_048
+EARLY_THRESHOLDS = (512, 1_024)
+PRIOR = np.array([1.0, 0.0, 0.5, 0.5, 0.0])
 
 
 class Annotator:
-    """Coefficients of belief and calibration, and the recent exposures they are fit on."""
+    """Coefficients of belief and calibration, and the recent scores that the threshold is cut from."""
 
     def __init__(self) -> None:
-        self.coefficients = np.array([1.0, 1.0, 0.0])
-        self.calibration = Calibration(scale=1.0, offset=0.0, threshold=0.5)
-        self._recent = np.zeros((RECENT_EVENTS, 3))  # logit, LLR, said positive
+        assert len(PRIOR) == COEFFICIENTS
+        self._belief = OnlineLogistic(PRIOR)
+        self._score = OnlineLogistic(np.array([1.0, 0.0]))
+        self._threshold = 0.5
+        self._recent = np.zeros((RECENT_EVENTS, 2))  # score, said positive
         self._count = 0
 
-    def believe(self, logit: Floats, llr: Floats) -> Floats:
-        """Return w. Shapes [N] -> [N]."""
-        a_y, a_x, a_0 = self.coefficients
-        return sigmoid(a_y * logit + a_x * llr + a_0)
+    @property
+    def coefficients(self) -> Floats:
+        """Return (a_y, a_v, a_c, a_s, a_0)."""
+        return self._belief.coefficients
+
+    @property
+    def calibration(self) -> Calibration:
+        """Return the score's calibration and the operating threshold."""
+        scale, offset = self._score.coefficients
+        return Calibration(scale=float(scale), offset=float(offset), threshold=self._threshold)
+
+    def believe(self, logit: Floats, watch_counts: Floats, llr: Floats) -> Floats:
+        """Return w. Shapes [N], [N], [N, 2] -> [N]."""
+        return relevance(self.coefficients, logit, watch_counts, llr)
 
     def scores(self, logit: Floats) -> Floats:
         """Return calibrated probabilities of explicit positive feedback. Shapes [N] -> [N]."""
-        return sigmoid(self.calibration.scale * logit + self.calibration.offset)
+        scale, offset = self._score.coefficients
+        return sigmoid(scale * logit + offset)
 
-    def count(self, logit: Floats, llr: Floats, positive: npt.NDArray[np.bool_]) -> None:
-        """Remember a batch of exposures, and refit when due: at 512, 1,024, 2,048 and every 4,096th. Shapes [N]."""
-        place = (self._count + np.arange(len(logit))) % RECENT_EVENTS
-        self._recent[place] = np.stack([logit, llr, positive], 1)
-        before, self._count = self._count, self._count + len(logit)
-        if _refits_by(before) != _refits_by(self._count):
-            self._refit()
-
-    def _refit(self) -> None:
-        logit, llr, said = self._recent[: min(self._count, RECENT_EVENTS)].T
+    def learn(
+        self, logit: Floats, watch_counts: Floats, llr: Floats, positive: npt.NDArray[np.bool_], weight: Floats
+    ) -> None:
+        """Take in a batch of exposures. Shapes [N], [N], [N, 2], [N], [N]; weight 0 leaves an exposure out."""
+        said, none = positive.astype(np.float64), np.zeros(len(logit))
         one = np.ones_like(logit)
-        self.coefficients = fit_logistic(np.stack([logit, llr, one], 1), said, np.array([1.0, 1.0, 0.0]))
-        scale, offset = fit_logistic(np.stack([logit, one], 1), said, np.array([1.0, 0.0]))
-        scores = sigmoid(scale * logit + offset)
-        threshold = float(np.quantile(scores, 1.0 - said.mean()))  # as many pseudo-labels as positives
-        self.calibration = Calibration(scale=float(scale), offset=float(offset), threshold=threshold)
+        counted = weight > 0
+        place = (self._count + np.arange(int(counted.sum()))) % RECENT_EVENTS
+        self._recent[place] = np.stack([self.scores(logit), said], 1)[counted]
+        self._belief.learn(np.stack([logit, watch_counts, llr[:, 0], llr[:, 1], one], 1), none, said, weight)
+        self._score.learn(np.stack([logit, one], 1), none, said, weight)
+        before, self._count = self._count, self._count + len(place)
+        if _thresholds_by(before) != _thresholds_by(self._count):
+            self._cut()
+
+    def _cut(self) -> None:
+        """Put the threshold where as many pseudo-labels as positives lie above it."""
+        scores, said = self._recent[: min(self._count, RECENT_EVENTS)].T
+        self._threshold = float(np.quantile(scores, 1.0 - said.mean()))
 
     def state(self) -> dict[str, Floats]:
         """Return all that `restore` needs."""
-        calibration = self.calibration
         return {
-            "coefficients": self.coefficients,
-            "calibration": np.array([calibration.scale, calibration.offset, calibration.threshold]),
+            **{f"belief.{name}": value for name, value in self._belief.state().items()},
+            **{f"score.{name}": value for name, value in self._score.state().items()},
+            "threshold": np.array([self._threshold]),
             "recent": self._recent[: min(self._count, RECENT_EVENTS)],
             "count": np.array([self._count], np.float64),
         }
 
     def restore(self, state: dict[str, Floats]) -> None:
         """Take over a state."""
-        self.coefficients = state["coefficients"].copy()
-        scale, offset, threshold = (float(value) for value in state["calibration"])
-        self.calibration = Calibration(scale=scale, offset=offset, threshold=threshold)
+        for name, part in (("belief", self._belief), ("score", self._score)):
+            part.restore({key: state[f"{name}.{key}"] for key in part.state()})
+        self._threshold = float(state["threshold"][0])
         self._recent[: len(state["recent"])] = state["recent"]
         self._count = int(state["count"][0])
 
 
-def _refits_by(count: int) -> int:
-    """Return how many refits are due by the time `count` exposures have come."""
-    return sum(count >= early for early in EARLY_REFITS) + count // REFIT_EVERY
+def _thresholds_by(count: int) -> int:
+    """Return how many times the threshold is due to be cut by the time `count` exposures have come."""
+    return sum(count >= early for early in EARLY_THRESHOLDS) + count // THRESHOLD_EVERY

@@ -1,153 +1,101 @@
-"""What the watch itself says: a quantile among videos of like length, a flag, and how telling the two are.
+"""Learns what a watch says: decayed watch histograms, and how often each kind of watch comes with an explicit positive.
 
-Watch time is compared with other watches of the same duration bucket (D2Q, Zhan et al., KDD 2022), because long videos
-are watched longer. Quantile decile and flag make 40 cells; each cell's decayed rate of explicit positives, smoothed
-toward its decile's and the global rate, gives a log likelihood ratio:
+The tables it gives (`contract.watch.WatchTables`) are what evidence is read by, here and in the service. Rates are
+smoothed step by step, each toward the coarser one:
 
     g   = (P + 0.4) / (N + 20)
-    r_q = (P_q + 200 g) / (N_q + 200);   r_c = (P_c + 200 r_q) / (N_c + 200);   LLR = logit r_c - logit g
+    r_q = (P_q + 200 g) / (N_q + 200);   r_c = (P_c + 200 r_q) / (N_c + 200);   LLR_c = logit r_c - logit g
+    r_s = (P_s + 100 g) / (N_s + 100);   LLR_s = logit r_s - logit g
 
-An event is read against the state before it, then counted: nothing leaks from an event into its own evidence.
+for the decile q of the quantile, the cell c (decile x flag) and the surface's decile s. An event is read against the
+state before it, then counted: nothing leaks from an event into its own evidence.
 """
-
-from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
+from contract.watch import (
+    CELLS,
+    DECILES,
+    DURATION_BUCKETS,
+    NO_CELL,
+    SURFACE_CELLS,
+    WATCH_BINS,
+    Evidence,
+    Flag,
+    WatchTables,
+    duration_buckets,
+    watch_bins,
+)
 from trainer.labels import POSITIVE
 
-DURATION_EDGES_MS = np.geomspace(5_000, 300_000, 19)  # 20 buckets, and one more for an unknown duration
-UNKNOWN_DURATION = 20
-WATCH_BINS = 64
-WATCH_RANGE_MS = (50.0, 1_200_000.0)
 HISTOGRAM_HALF_LIFE = 20_000  # events
-CELL_HALF_LIFE = 100_000  # events
-DECILES = 10
-LONG_VIEW_MS = 18_000
+CELL_HALF_LIFE = 300_000  # events
+CELL_STRENGTH = 200.0
+SURFACE_STRENGTH = 100.0
 
 Floats = npt.NDArray[np.float64]
 
 
-class Flag(IntEnum):
-    """What kind of watch it was."""
-
-    NONE = 0
-    SWIPE = 1
-    COMPLETE = 2
-    LOOP = 3
-
-
-NO_CELL = -1  # an action without a view, or a view in the background, says nothing by its length
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Evidence of a batch, columns of length N."""
-
-    quantile: Floats  # 0..1; nan without a watch
-    flag: npt.NDArray[np.int8]
-    cell: npt.NDArray[np.int16]  # decile * 4 + flag, or NO_CELL
-    llr: Floats  # 0 without a cell
-
-
-def flags_of(watch_ms: npt.NDArray[np.int32], duration_ms: npt.NDArray[np.int32]) -> npt.NDArray[np.int8]:
-    """Return loop (over 1.5 durations), else complete (95 %), else swipe (under 1 s or 2 %), else none. [N] -> [N]."""
-    watch, duration = watch_ms.astype(np.float64), duration_ms.astype(np.float64)
-    known = duration > 0
-    flags = np.full(len(watch), Flag.NONE, np.int8)
-    flags[watch < np.maximum(1_000.0, 0.02 * duration)] = Flag.SWIPE
-    flags[known & (watch >= 0.95 * duration)] = Flag.COMPLETE
-    flags[known & (watch > 1.5 * duration)] = Flag.LOOP
-    return flags
-
-
-def long_views(watch_ms: npt.NDArray[np.int32], duration_ms: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Return which watches are long views: the whole video, or 18 s of a longer one. Shape [N] -> [N]."""
-    enough = np.where(duration_ms > 0, np.minimum(duration_ms, LONG_VIEW_MS), LONG_VIEW_MS)
-    return watch_ms >= enough
-
-
 class WatchEvidence:
-    """Decayed watch histograms per duration bucket, and decayed counts per cell."""
+    """Decayed counts, and the tables that they give."""
 
     def __init__(self) -> None:
-        self._histogram = np.zeros((UNKNOWN_DURATION + 1, WATCH_BINS))
-        self._exposures = np.zeros((DECILES, len(Flag)))
-        self._positives = np.zeros((DECILES, len(Flag)))
+        self._histogram = np.zeros((DURATION_BUCKETS, WATCH_BINS))
+        self._cells = np.zeros((2, CELLS))  # exposures, positives
+        self._surfaces = np.zeros((2, SURFACE_CELLS))
+        self._all = np.zeros(2)  # exposures and positives, with a watch or without
 
     @property
     def positive_rate(self) -> float:
         """The smoothed rate of explicit positives among recent exposures."""
-        return float((self._positives.sum() + 0.4) / (self._exposures.sum() + 20.0))
+        return _smoothed(self._all)
 
-    def read(
-        self,
-        watch_ms: npt.NDArray[np.int32],
-        duration_ms: npt.NDArray[np.int32],
-        foreground: npt.NDArray[np.int8],
-    ) -> Evidence:
-        """Return the evidence of a batch against the state so far. Shapes [N]."""
-        watched = watch_ms >= 0
-        bucket, bin_ = _bucket(duration_ms), _bin(watch_ms, duration_ms)
-        upto = np.cumsum(self._histogram, axis=1)
-        own, total = self._histogram[bucket, bin_], upto[bucket, -1]
-        below = upto[bucket, bin_] - 0.5 * own
-        quantile = np.divide(below, total, out=np.full(len(watch_ms), 0.5), where=total > 0)
-        flag = flags_of(watch_ms, duration_ms)
-        decile = np.minimum((quantile * DECILES).astype(np.int64), DECILES - 1)
-        telling = watched & (foreground != 0)
-        llr = np.where(telling, self.log_likelihood_ratios()[decile, flag], 0.0)
-        cell = np.where(telling, decile * len(Flag) + flag, NO_CELL).astype(np.int16)
-        return Evidence(np.where(watched, quantile, np.nan), flag, cell, llr)
+    def tables(self) -> WatchTables:
+        """Return the tables as they are now."""
+        overall = _smoothed(self._cells.sum(1))
+        exposures, positives = self._cells.reshape(2, DECILES, len(Flag))
+        by_decile = (positives.sum(1) + CELL_STRENGTH * overall) / (exposures.sum(1) + CELL_STRENGTH)
+        by_cell = (positives + CELL_STRENGTH * by_decile[:, None]) / (exposures + CELL_STRENGTH)
+        by_surface = (self._surfaces[1] + SURFACE_STRENGTH * overall) / (self._surfaces[0] + SURFACE_STRENGTH)
+        base = _logit(np.array(overall))
+        return WatchTables(self._histogram, (_logit(by_cell) - base).reshape(-1), _logit(by_surface) - base)
 
     def count(
         self,
         watch_ms: npt.NDArray[np.int32],
         duration_ms: npt.NDArray[np.int32],
-        cell: npt.NDArray[np.int16],
+        evidence: Evidence,
         labels: npt.NDArray[np.int8],
+        weight: Floats,
     ) -> None:
-        """Count a batch that has been read. Shapes [N]; a label adds to the positives where it is POSITIVE."""
+        """Count a batch that has been read. Shapes [N]; `weight` says how much of an exposure each is, 0 = none."""
         watched = watch_ms >= 0
+        bucket, place = duration_buckets(duration_ms)[watched], watch_bins(watch_ms, duration_ms)[watched]
         self._histogram *= 0.5 ** (watched.sum() / HISTOGRAM_HALF_LIFE)
-        np.add.at(self._histogram, (_bucket(duration_ms)[watched], _bin(watch_ms, duration_ms)[watched]), 1.0)
-        seen = cell != NO_CELL
-        fade = 0.5 ** (seen.sum() / CELL_HALF_LIFE)
-        cells = len(Flag) * DECILES
-        for counts, rows in ((self._exposures, cell[seen]), (self._positives, cell[seen & (labels == POSITIVE)])):
+        np.add.at(self._histogram, (bucket, place), 1.0)
+        fade = 0.5 ** (weight.sum() / CELL_HALF_LIFE)
+        self._all = self._all * fade + (weight.sum(), weight[labels == POSITIVE].sum())
+        told = (evidence.cell != NO_CELL) & (weight > 0)
+        fade = 0.5 ** (weight[told].sum() / CELL_HALF_LIFE)
+        positive = weight * (labels == POSITIVE)
+        for counts, cell in ((self._cells, evidence.cell), (self._surfaces, evidence.surface_cell)):
             counts *= fade
-            counts += np.bincount(rows, minlength=cells).reshape(counts.shape)
-
-    def log_likelihood_ratios(self) -> Floats:
-        """Return LLR of every cell. Shape [10, 4]."""
-        overall = self.positive_rate
-        by_decile = (self._positives.sum(1) + 200.0 * overall) / (self._exposures.sum(1) + 200.0)
-        by_cell = (self._positives + 200.0 * by_decile[:, None]) / (self._exposures + 200.0)
-        return _logit(by_cell) - _logit(np.array(overall))
+            for side, amount in enumerate((weight, positive)):
+                counts[side] += np.bincount(cell[told], amount[told], minlength=counts.shape[1])
 
     def state(self) -> dict[str, Floats]:
         """Return all that `restore` needs."""
-        return {"histogram": self._histogram, "exposures": self._exposures, "positives": self._positives}
+        return {"histogram": self._histogram, "cells": self._cells, "surfaces": self._surfaces, "all": self._all}
 
     def restore(self, state: dict[str, Floats]) -> None:
         """Take over a state."""
-        self._histogram, self._exposures, self._positives = (
-            state[name].copy() for name in ("histogram", "exposures", "positives")
-        )
+        self._histogram, self._cells, self._surfaces, self._all = (state[name].copy() for name in self.state())
 
 
-def _bucket(duration_ms: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    return np.where(duration_ms > 0, np.searchsorted(DURATION_EDGES_MS, duration_ms, "right"), UNKNOWN_DURATION)
-
-
-def _bin(watch_ms: npt.NDArray[np.int32], duration_ms: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """Return the log-spaced bin of min(watch, duration)."""
-    capped = np.where(duration_ms > 0, np.minimum(watch_ms, duration_ms), watch_ms)
-    low, high = np.log(WATCH_RANGE_MS)
-    place = (np.log(np.clip(capped, *WATCH_RANGE_MS)) - low) / (high - low) * WATCH_BINS
-    return np.asarray(np.minimum(place.astype(np.int64), WATCH_BINS - 1))
+def _smoothed(counts: Floats) -> float:
+    exposures, positives = counts
+    return float((positives + 0.4) / (exposures + 20.0))
 
 
 def _logit(rate: Floats) -> Floats:

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from contract.errors import DataError
 from contract.events import ABSENT, action_names
-from trainer.evidence import NO_CELL, Flag
+from contract.watch import NO_CELL, Flag
 from trainer.labels import LABEL_NAMES
-from trainer.learner import StepReport
+from trainer.step_report import StepReport
 
 _ACTIONS = np.array([",".join(action_names(mask)) for mask in range(256)], dtype=object)
 _HOUR = "%Y-%m-%dT%H"
@@ -122,7 +122,7 @@ def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Tab
             "quantile": pa.array(evidence.quantile, mask=np.isnan(evidence.quantile)),
             "flag": pa.array(_FLAGS[evidence.flag], pa.string()),
             "cell": pa.array(evidence.cell, mask=evidence.cell == NO_CELL),
-            "llr": evidence.llr,
+            "llr": evidence.llr.sum(1),
             "label": pa.array([LABEL_NAMES[label] for label in report.label.tolist()], pa.string()),
             "logit": report.logit,
             "score": report.score,

@@ -3,87 +3,59 @@
 `Learner.step` is all there is to learning; the live worker and the offline replay both call it, so offline figures are
 about the code that runs in production. A step predicts first, then learns. It is a function of the state and the batch
 alone: no clock, no global random state. Its cost depends on the batch, not on the size of the tables.
-"""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+What learns: counts of users, items and side features (`models.counts`), a readout that weighs them (`models.readout`),
+the backbone as what is left to say of a pair, and the annotator. The backbone learns explicit events only after they
+have waited and judged (`trainer.waiting`); the rest learns at once.
+"""
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from contract.errors import SetupError
+from contract.belief import sigmoid
 from contract.events import Events
+from contract.hashing import Keys
 from contract.id_table import IdTable
-from contract.manifest import Calibration
-from models.backbone import Backbone, Parameters, Touched, logits, touch
-from models.gmf import GMF, GMFConfig
-from models.inverse_gradient import STEP_SIGN, Decision, Direction, judge
+from contract.side import ITEM_SLOTS, SIDE_SLOTS, SURFACE, SideRows, side_rows
+from contract.watch import NO_CELL
+from models.backbone import EXPLICIT, WATCH, Backbone, Batch, Rows
+from models.backbones import BACKBONES
+from models.counts import Counts
+from models.readout import Prediction, Readout
 from models.row_adagrad import RowAdagrad
-from models.targets import UNSAID, AlignedIDL, Examples, belief_share, inverse_dual, loss, make_target
+from models.step import Step, begin
+from models.targets import (
+    SAMPLED,
+    AlignedIDL,
+    Examples,
+    absence_share,
+    belief_share,
+    inverse_dual,
+    make_target,
+)
 from trainer.annotator import Annotator
-from trainer.evidence import NO_CELL, Evidence, WatchEvidence
-from trainer.labels import POSITIVE, label_actions
+from trainer.device import choose_device
+from trainer.evidence import WatchEvidence
+from trainer.frozen import Frozen, cut, freeze
+from trainer.invented import Invented, invent
+from trainer.labels import POSITIVE, UNLABELLED, label_actions
 from trainer.settings import LearnerSettings
+from trainer.stateful import State, Stateful, gather, scatter
+from trainer.steering import Proposal, Steering, direction_of
+from trainer.step_report import StepReport
+from trainer.telling import provisional, put_right
 from trainer.waiting import Held, Holdout, Queue, held_out, waits
+from trainer.weights import put_weights, weights
 
 Floats = npt.NDArray[np.float64]
-State = dict[str, npt.NDArray[Any]]
+Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int8]
+RowNumbers = npt.NDArray[np.int64]
 
 
-class Stateful(Protocol):
-    """A part of the learner that a checkpoint carries."""
-
-    def state(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Return everything `restore` needs."""
-
-    def restore(self, state: State) -> None:
-        """Take over a state."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What a step saw before it learned, columns of length N, and what it decided."""
-
-    events: Events
-    evidence: Evidence
-    label: npt.NDArray[np.int8]  # POSITIVE, NEGATIVE or UNLABELLED
-    logit: Floats  # from before the batch was learned
-    score: Floats  # calibrated probability of explicit positive feedback
-    belief: Floats  # the annotator's w: given logit and evidence
-    target: Floats  # what the batch trains the event toward
-    held_out: npt.NDArray[np.bool_]  # kept for the gate, never learned
-    idl_target: Floats  # paper IDL's target for each event, as a diagnostic
-    prior: float
-    calibration: Calibration  # as used for `score`
-    decision: Decision | None  # Inverse Gradient's, where one was due
-    direction: Direction  # what was done with the unlabelled part
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A frozen copy of the model, for scores that must share one state."""
-
-    backbone: Backbone
-    parameters: Parameters
-
-    def logits(self, user_rows: npt.NDArray[np.int32], item_rows: npt.NDArray[np.int32]) -> Floats:
-        """Return logits; rows that had no owner when the copy was made count as unknown. Shapes [N] -> [N]."""
-        counts = {name: len(table) for name, table in self.parameters.items()}
-        user, item = (
-            torch.from_numpy(np.where(rows < counts[name], rows, 0).astype(np.int64)).to(self.parameters[name].device)
-            for rows, name in (
-                (user_rows, self.backbone.user_tables[0]),
-                (item_rows, self.backbone.item_tables[0]),
-            )
-        )
-        with torch.no_grad():
-            return _floats(logits(self.backbone, self.parameters, user, item))
+_Pairs = tuple[RowNumbers, RowNumbers, SideRows]  # user [N], item [N], side [N, 7], by row
 
 
 class Learner:
@@ -95,204 +67,229 @@ class Learner:
         self.device = choose_device(settings.device)
         self.users = IdTable(settings.user_capacity, settings.admit_after)
         self.items = IdTable(settings.item_capacity, settings.admit_after)
-        self.backbone: Backbone = GMF(
-            settings.user_capacity + 1, settings.item_capacity + 1, GMFConfig(dim=settings.dim)
-        ).to(self.device)
+        rows = Rows(settings.user_capacity + 1, settings.item_capacity + 1, settings.side_rows)
+        self.counts = Counts(rows.users, rows.items, rows.sides)
+        self.readout = Readout(settings.cascade)
+        self.backbone = self._new_backbone(rows).to(self.device)
         self.optimizer = RowAdagrad(self.backbone)
         self.target = make_target(settings.target)
         self.evidence = WatchEvidence()
         self.annotator = Annotator()
         self.queue = Queue(settings.wait_events)
         self.holdout = Holdout(settings.holdout_events)
+        self.item_side = np.zeros((rows.items, SIDE_SLOTS), np.int32)  # each item's own features; no surface
         self.stepped = 0
         self._random = torch.Generator().manual_seed(settings.seed)
+        self.steering = Steering(settings, self.backbone.spaces, self._random)
 
     def step(self, events: Events) -> StepReport:
         """Score a batch, then learn from it. At least one event."""
-        label = label_actions(events.actions)
-        evidence = self.evidence.read(events.watch_ms, events.duration_ms, events.foreground)
-        arriving = Held(events.user_key, events.item_key, label, evidence.llr)
+        count, label = len(events), label_actions(events.actions)
         out = held_out(events.event_key, self.settings.holdout_share)
         wait = ~out & waits(events.event_key, label)
-        self._see(events)
-        leaving = self.queue.turn(self.stepped, arriving.take(wait))
-        self.holdout.add(arriving.take(out))
+        evidence = self.evidence.tables().read(events.watch_ms, events.duration_ms, events.foreground, events.surface)
+        silence = absence_share(self.counts.negative_share)
+        pairs = self._see(events, out)
+        told = provisional(self.settings.target, label, evidence.quantile, ~out, silence)
+        features = self.counts.read_and_count(*pairs, told)
 
-        batch = Held.concatenate([arriving, leaving])
-        learned = np.concatenate([~(out | wait), np.ones(len(leaving), np.bool_)])
-        decision_due = self._decision_due(len(events))
-        judges = self.queue.everything() if decision_due else Held.empty()
-        touched = self._touch(Held.concatenate([batch, judges]))
-        user, item = touched.user[: len(batch)], touched.item[: len(batch)]
-        logit = logits(self.backbone, touched.parameters, user, item)  # [B] this batch and what leaves the queue
+        due = self.steering.due(self.stepped, count)
+        leaving, judges = self.queue.leaving(self.stepped), self.queue.everything() if due else Held.empty()
+        invented = self._invent(events, pairs)
+        later = Held.concatenate([leaving, invented.held]) if invented else leaving
+        step = self._begin(pairs, later, judges)
+        match = step.logits()
+        matched = _floats(match[:count])
+        predicted = self.readout.predict(features, matched)
+        belief = self.annotator.believe(predicted.logit, predicted.watch_counts, evidence.llr)
+        arriving = Held(events.user_key, events.item_key, pairs[2], label, evidence.quantile, evidence.llr,
+                        evidence.cell, predicted.watch_counts, predicted.offset)  # fmt: skip
+        batch = Held.concatenate([arriving, later])
 
-        before = _floats(logit.detach())
-        belief = self.annotator.believe(before, batch.llr)
-        examples = self._examples(logit.detach(), batch.label, belief)
-        w, weight = self.target(examples)
-        weight = weight * self._tensor(learned)
-        unsaid = (examples.explicit == UNSAID).to(weight.dtype)
-        decision = None
-        if decision_due:
-            said_gradient = _gradients(loss(logit, w, weight * (1 - unsaid)), touched)
-            unsaid_gradient = _gradients(loss(logit, w, weight * unsaid), touched)
-            decision = self._judge(touched, unsaid_gradient, float((weight * unsaid).sum()), judges, len(batch))
-            direction = decision.direction if decision and self.settings.meta == "ig" else Direction.DIRECT
-            gradients = {
-                name: said_gradient[name] - STEP_SIGN[direction] * unsaid_gradient[name] for name in said_gradient
-            }
-        else:
-            direction = Direction.DIRECT
-            gradients = _gradients(loss(logit, w, weight), touched)
-        self.optimizer.step(self.backbone, touched, gradients)
+        proposal = self._propose(batch, match[: len(batch)], predicted, belief, silence)
+        if due:
+            proposal = self.steering.steer(step, proposal, judges)
+        learned = np.concatenate([~(out | wait), np.ones(len(batch) - count, np.bool_)])
+        self._train(step, proposal, batch, match, learned)
+        w, weight = _floats(proposal.w).clip(0.0, 1.0), _floats(proposal.weight * (proposal.sign > 0))
+        put_right(self.counts, *pairs, told, w[:count], weight[:count])
+        disliked = np.where(told.said & ~out, told.dislike.astype(np.float64), np.nan)
+        quantile = np.where(out, np.nan, evidence.quantile)
+        self.readout.learn(features, matched, predicted, w[:count], weight[:count] * ~out, quantile, disliked)
+        if invented:
+            invented.teach(self.readout)
+        self._note(leaving)
 
-        count = len(events)
         report = StepReport(
             events=events,
             evidence=evidence,
             label=label,
-            logit=before[:count],
-            score=self.annotator.scores(before[:count]),
-            belief=belief[:count],
-            target=_floats(w)[:count],
+            logit=predicted.logit,
+            score=self.annotator.scores(predicted.logit),
+            belief=belief,
+            watch_logit=predicted.watch_logit,
+            dislike=sigmoid(predicted.dislike_logit),
+            target=w[:count],
             held_out=out,
-            idl_target=_floats(inverse_dual(logit))[:count],
+            idl_target=_floats(inverse_dual(torch.from_numpy(predicted.logit))),
             prior=self.evidence.positive_rate,
             calibration=self.annotator.calibration,
-            decision=decision,
-            direction=direction,
+            decision=proposal.decision,
+            direction=direction_of(proposal),
         )
-        self._count(report)
+        weight = np.where(label == UNLABELLED, silence, 1.0) * ~out
+        self.evidence.count(events.watch_ms, events.duration_ms, evidence, label, weight)
+        self.annotator.learn(predicted.logit, predicted.watch_counts, evidence.llr, label == POSITIVE, weight)
+        self.queue.add(self.stepped, arriving.take(wait))
+        self.holdout.add(arriving.take(out))
+        self.stepped += count
         return report
 
+    def predict(self, user: Keys, item: Keys, side: SideRows) -> Prediction:
+        """Return what the model says now of pairs given by key. Shapes [N], [N], [N, 7]."""
+        return self.predict_rows(self.users.rows(user).astype(np.int64), self.items.rows(item).astype(np.int64), side)
+
+    def predict_rows(self, user: RowNumbers, item: RowNumbers, side: SideRows) -> Prediction:
+        """Return what the model says now of pairs given by row. Shapes [N], [N], [N, 7]."""
+        return Frozen(self.counts, self.readout, self.backbone).predict(user, item, side)
+
+    def rows_in_use(self) -> Rows:
+        """Return how many rows have been handed out on each side, and the size of the side table."""
+        return Rows(self.users.row_count, self.items.row_count, self.settings.side_rows)
+
     def logits(self, held: Held) -> Floats:
-        """Return what the model says now of examples given by key. Shape [N]."""
-        return self.view().logits(self.users.rows(held.user_key), self.items.rows(held.item_key))
+        """Return what the model says now of held examples. Shape [N]."""
+        return self.predict(held.user_key, held.item_key, held.side).logit
 
-    def view(self) -> Snapshot:
-        """Return the model as it is now, sharing its memory: valid until the next step."""
-        return Snapshot(self.backbone, self._used(copy=False))
-
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> Frozen:
         """Return a frozen copy of the rows in use."""
-        return Snapshot(self.backbone, self._used(copy=True))
+        return freeze(self.counts, self.readout, self.backbone, self._new_backbone, self.rows_in_use())
 
-    def _see(self, events: Events) -> None:
+    def side_of(self, events: Events) -> SideRows:
+        """Return the rows of events' side features. Shape [N, 7]."""
+        return side_rows(events.surface, events.author_id, events.tags, events.duration_ms, self.settings.side_rows)
+
+    def _new_backbone(self, rows: Rows) -> Backbone:
+        return BACKBONES[self.settings.backbone](rows, self.settings.dim)
+
+    def _see(self, events: Events, out: Mask) -> _Pairs:
         """Sight the ids of a batch, and start the rows that have a new owner."""
-        for side, table, keys in (("users", self.users, events.user_key), ("items", self.items, events.item_key)):
-            rows = table.see(keys, self.stepped).reassigned
-            if len(rows):
-                fresh = torch.from_numpy(rows.astype(np.int64)).to(self.device)
-                self.backbone.start_rows(side, fresh, self._random)
-                self.optimizer.start_rows(self.backbone, side, fresh)
+        side = self.side_of(events)
+        rows = []
+        for space, table, keys in (("users", self.users, events.user_key), ("items", self.items, events.item_key)):
+            sighting = table.see(keys, self.stepped)
+            rows.append(sighting.rows.astype(np.int64))
+            if len(sighting.reassigned):
+                fresh = sighting.reassigned.astype(np.int64)
+                self.counts.start_rows(space, fresh)
+                self.backbone.start_rows(space, torch.from_numpy(fresh).to(self.device), self._random)
+                self.optimizer.start_rows(self.backbone, space, torch.from_numpy(fresh).to(self.device))
+        described = np.flatnonzero((rows[1] != 0) & ~out)
+        self.item_side[rows[1][described], ITEM_SLOTS] = side[described, ITEM_SLOTS]
+        if self.backbone.reads_items:
+            own = side[described, ITEM_SLOTS].astype(np.int64)
+            self.backbone.describe_items(self._tensor(rows[1][described]), self._tensor(own))
+        return rows[0], rows[1], side
 
-    def _touch(self, held: Held) -> Touched:
-        user, item = self.users.rows(held.user_key), self.items.rows(held.item_key)
-        return touch(self.backbone, self._tensor(user.astype(np.int64)), self._tensor(item.astype(np.int64)))
+    def _invent(self, events: Events, pairs: _Pairs) -> Invented | None:
+        """Return random negatives for the targets that sample them."""
+        if self.settings.target not in SAMPLED or self.items.row_count < 2:
+            return None
+        item = torch.randint(1, self.items.row_count, (len(events),), generator=self._random).numpy()
+        users, items = (events.user_key, pairs[0]), (self.items.keys(item), item)
+        return invent(self.counts, self.readout, users, items, pairs[2][:, SURFACE], self.item_side[item])
 
-    def _examples(self, logit: Tensor, label: npt.NDArray[np.int8], belief: Floats) -> Examples:
+    def _begin(self, pairs: _Pairs, *parts: Held) -> Step:
+        """Cut out the rows of the batch and of examples given by key."""
+        held = Held.concatenate(list(parts))
+        user, item, side = pairs
+        if len(held):
+            user = np.concatenate([user, self.users.rows(held.user_key)])
+            item = np.concatenate([item, self.items.rows(held.item_key)])
+            side = np.concatenate([side, held.side])
+        u, i, s = (self._tensor(part.astype(np.int64)) for part in (user, item, side))
+        return begin(self.backbone, self.optimizer, Batch(u, i, s))
+
+    def _propose(self, batch: Held, match: Tensor, predicted: Prediction, belief: Floats, silence: float) -> Proposal:
+        """Let the target say where the examples should go. `predicted` and `belief` are of the events that arrived."""
+        logit = batch.offset[:, EXPLICIT] + _floats(match[:, EXPLICIT])
+        stacked = np.concatenate([predicted.logit, logit[len(belief) :]])
+        later = slice(len(belief), None)
+        late = self.annotator.believe(stacked[later], batch.watch_counts[later], batch.llr[later])
         prior = self.evidence.positive_rate
-        return Examples(
-            logit=logit,
-            explicit=self._tensor(label.astype(np.float32)),
-            belief=self._tensor(belief.astype(np.float32)),
+        examples = Examples(
+            logit=self._float(stacked),
+            explicit=self._float(batch.label),
+            quantile=self._float(batch.quantile),
+            belief=self._float(np.concatenate([belief, late])),
+            told=self._float(batch.cell != NO_CELL),
             prior=prior,
             belief_share=belief_share(prior),
+            absence_share=silence,
+            seen=self.stepped,
         )
+        w, weight = self.target(examples)
+        group = self.steering.groups(batch.cell, batch.quantile, batch.side)
+        unsaid = batch.label == UNLABELLED
+        return Proposal(self._float(logit), w, weight, torch.ones_like(w), unsaid, group)
 
-    def _decision_due(self, count: int) -> bool:
-        every = self.settings.meta_every
-        return self.settings.meta == "ig" or self.stepped // every != (self.stepped + count) // every
+    def _train(self, step: Step, proposal: Proposal, batch: Held, match: Tensor, learned: Mask) -> None:
+        """Change the backbone: the explicit head toward the targets, the watch head toward the quantiles."""
+        watched = learned & np.isfinite(batch.quantile)
+        v = self._float(batch.offset[:, WATCH]) + match[: len(batch), WATCH]
+        quantile = self._float(np.where(watched, batch.quantile, 0.0))
+        upstream = torch.zeros_like(match)
+        upstream[: len(batch), EXPLICIT] = proposal.upstream() * self._float(learned)
+        upstream[: len(batch), WATCH] = (torch.sigmoid(v) - quantile) * self._float(watched)
+        step.apply(step.gradients(upstream))
 
-    def _judge(
-        self, touched: Touched, gradient: Parameters, examples: float, judges: Held, batch: int
-    ) -> Decision | None:
-        """Let what waits judge the unlabelled gradient; None while no positive waits or nothing is unlabelled."""
-        if not examples or not (judges.label == POSITIVE).any():
-            return None
-        user, item = touched.user[batch:], touched.item[batch:]
-        said = self._tensor((judges.label == POSITIVE).astype(np.float32))
-        weight = self._tensor(judges.judge_weights().astype(np.float32))
-        mean = {name: part / examples for name, part in gradient.items()}
-
-        def held_out_loss(parameters: Parameters) -> Tensor:
-            return loss(logits(self.backbone, parameters, user, item), said, weight) / weight.sum()
-
-        return judge(touched.parameters, mean, held_out_loss, self.settings.meta_rate, self.settings.meta_inner)
-
-    def _count(self, report: StepReport) -> None:
-        """Let the sketches learn from a batch, after it was scored."""
-        events, evidence = report.events, report.evidence
-        cell = np.where(report.held_out, NO_CELL, evidence.cell).astype(np.int16)
-        self.evidence.count(events.watch_ms, events.duration_ms, cell, report.label)
-        told = cell != NO_CELL
-        self.annotator.count(report.logit[told], evidence.llr[told], report.label[told] == POSITIVE)
-        self.stepped += len(report)
-
-    def _used(self, copy: bool) -> Parameters:
-        counts = {
-            **dict.fromkeys(self.backbone.user_tables, self.users.row_count),
-            **dict.fromkeys(self.backbone.item_tables, self.items.row_count),
-        }
-        used = {name: whole.detach()[: counts.get(name)] for name, whole in self.backbone.named_parameters()}
-        return {name: table.clone() for name, table in used.items()} if copy else used
+    def _note(self, leaving: Held) -> None:
+        """Show the backbone the positives that it has just learned: earlier, their answer would be in their context."""
+        liked = np.flatnonzero(leaving.label == POSITIVE)
+        if len(liked):
+            rows = self.users.rows(leaving.user_key[liked]), self.items.rows(leaving.item_key[liked])
+            self.backbone.note_positives(*(self._tensor(part.astype(np.int64)) for part in rows))
 
     def _tensor(self, array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
+    def _float(self, array: npt.NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array.astype(np.float32)).to(self.device)
+
     def state(self) -> State:
         """Return everything a later learner needs to go on as this one would have, by dotted names."""
-        state: State = {
-            "stepped": np.array([self.stepped]),
-            "random": self._random.get_state().numpy(),
-        }
-        for name, table in self._used(copy=False).items():
-            state[f"model.{name}"] = table.cpu().numpy()
-            state[f"adagrad.{name}"] = self.optimizer.excess[name][: len(table)].cpu().numpy()
+        state: State = {"stepped": np.array([self.stepped]), "random": self._random.get_state().numpy()}
+        rows = self.rows_in_use()
+        state |= weights(self.backbone, self.optimizer, rows)
+        state["item_side"] = self.item_side[: rows.items]
         if isinstance(self.target, AlignedIDL):
             state["target.offset"] = np.array([self.target.offset])
-        for part, owner in self._parts().items():
-            state |= {f"{part}.{name}": value for name, value in owner.state().items()}
+        state |= {f"counts.{name}": part for name, part in cut(self.counts.state(), rows).items()}
+        state |= gather(self._parts())
         return state
 
     def restore(self, state: State) -> None:
         """Take over a state made under the same settings."""
         self.stepped = int(state["stepped"][0])
         self._random.set_state(torch.from_numpy(state["random"].astype(np.uint8)))
-        for name, parameter in self.backbone.named_parameters():
-            for prefix, whole in (("model", parameter), ("adagrad", self.optimizer.excess[name])):
-                saved = torch.from_numpy(np.array(state[f"{prefix}.{name}"]))
-                whole.data[: len(saved)] = saved.to(self.device)
+        put_weights(self.backbone, self.optimizer, state)
+        self.item_side[: len(state["item_side"])] = state["item_side"]
         if isinstance(self.target, AlignedIDL):
             self.target.offset = float(state["target.offset"][0])
-        for part, owner in self._parts().items():
-            owner.restore(
-                {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
-            )
+        scatter({**self._parts(), "counts": self.counts}, state)
 
     def _parts(self) -> dict[str, Stateful]:
         return {
             "users": self.users,
             "items": self.items,
+            "readout": self.readout,
             "evidence": self.evidence,
             "annotator": self.annotator,
+            "steering": self.steering.test,
             "queue": self.queue,
             "holdout": self.holdout,
         }
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device of a `--device` value. Raises SetupError for cuda where there is none."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SetupError("device cuda was asked for, but torch sees no GPU here; use --device auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _gradients(total: Tensor, touched: Touched) -> Parameters:
-    names = list(touched.parameters)
-    parts = torch.autograd.grad(total, [touched.parameters[name] for name in names], retain_graph=True)
-    return dict(zip(names, parts, strict=True))
-
-
 def _floats(tensor: Tensor) -> Floats:
-    return tensor.cpu().numpy().astype(np.float64)
+    return tensor.detach().cpu().numpy().astype(np.float64)

@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from contract.errors import SetupError
 from trainer.checkpoint import Account
 from trainer.labels import LABEL_NAMES
-from trainer.learner import StepReport
 from trainer.progressive import Quality
 from trainer.publish import Published
+from trainer.step_report import StepReport
 
 
 class TrainerMetrics:

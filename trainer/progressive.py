@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from contract.watch import long_views
 from models.inverse_gradient import Direction
-from trainer.evidence import long_views
+from trainer.frozen import Frozen
 from trainer.labels import POSITIVE, UNLABELLED
-from trainer.learner import Learner, Snapshot, State, StepReport
+from trainer.learner import Learner
 from trainer.metrics_math import auc, ece, gauc, log_loss
+from trainer.stateful import State
+from trainer.step_report import StepReport
 
 Floats = npt.NDArray[np.float64]
 
@@ -83,7 +86,7 @@ class Progressive:
         self._window = np.zeros((WINDOW_EVENTS, 4))  # logit, score, positive, pseudo-label
         self._slates: list[tuple[npt.NDArray[np.uint64], Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]] = []
         self._slate_sums = np.zeros((2, 2))  # [explicit, long view] x [GAUC * weight, weight]
-        self._frozen: Snapshot | None = None
+        self._frozen: Frozen | None = None
         self._in_epoch = 0
         self._idl = np.zeros(2)  # sum of IDL targets, unlabelled events
         self._prior = 0.0
@@ -112,7 +115,9 @@ class Progressive:
     ) -> None:
         if self._frozen is not None:
             events = report.events
-            logit = self._frozen.logits(learner.users.rows(events.user_key), learner.items.rows(events.item_key))
+            user, item = learner.users.rows(events.user_key), learner.items.rows(events.item_key)
+            side = learner.side_of(events)
+            logit = self._frozen.predict(user.astype(np.int64), item.astype(np.int64), side).logit
             self._slates.append((events.user_key, logit, positive, long_view))
         self._in_epoch += len(report)
         if self._in_epoch >= SLATE_EVENTS:

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from contract.errors import ChampionPinned
+from contract.errors import ChampionPinned, VersionCorrupt
 from contract.event_log import Position
 from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files
 from contract.registry import Registry
@@ -93,7 +93,10 @@ class Publisher:
         if champion is None:
             return None
         if self._champion is None or self._champion[0] != champion.version:
-            manifest = self.registry.verify(champion.version)
+            try:
+                manifest = self.registry.verify(champion.version)
+            except VersionCorrupt:  # the service serves on with what it has; a better one must not wait for this one
+                return None
             self._champion = champion.version, ExportedModel(self.registry.path(champion.version), manifest)
         return self._champion[1]
 
@@ -127,6 +130,8 @@ class Publisher:
             verdict=judgement.verdict.value,
             reasons=judgement.reasons,
             indexes=exported.indexes,
+            side_rows=self._settings.side_rows,
+            history=exported.history,
             files=digest_files(exported.directory),
         )
 

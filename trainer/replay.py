@@ -19,13 +19,13 @@ from trainer.learner import Learner
 from trainer.metrics_math import auc, ece, gauc, log_loss, ndcg_at_k
 from trainer.progressive import Progressive
 from trainer.settings import LearnerSettings
-from trainer.waiting import Held
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 KUAIRAND_UTC_OFFSET_MS = 8 * 3_600_000  # its days begin at midnight in China
 DAY_MS = 86_400_000
+_COLUMNS = ("logit", "score", "belief", "watch_logit", "dislike", "label")
 Progress = Callable[[int], None]
 
 
@@ -54,6 +54,8 @@ class Played:
     logit: Floats
     score: Floats
     belief: Floats
+    watch_logit: Floats
+    dislike: Floats
     positive: Mask
     unlabelled: Mask
     slate_logit: Floats  # under the state at the start of the event's user-day
@@ -101,13 +103,14 @@ def evaluate(
 def play(events: Events, settings: LearnerSettings, slates: npt.NDArray[np.int64] | None, tick: Progress) -> Played:
     """Step a new learner through the events. `slates` [N] groups them for frozen scores; None leaves those out."""
     learner, progressive = Learner(settings), Progressive()
-    columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in ("logit", "score", "belief", "label")}
+    columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
     slate_logit, members = np.full(len(events), np.nan), _members_at_first(slates) if slates is not None else None
     seconds = 0.0
     for batch in _batches(len(events), settings.batch_events):
         if members is not None:
             places = members(batch)
-            slate_logit[places] = learner.logits(_pairs(events.take(places)))
+            if len(places):
+                slate_logit[places] = frozen_logits(learner, events.take(places))
         started = time.perf_counter()
         report = learner.step(events.take(batch))
         seconds += time.perf_counter() - started
@@ -120,6 +123,8 @@ def play(events: Events, settings: LearnerSettings, slates: npt.NDArray[np.int64
         logit=whole["logit"].astype(np.float64),
         score=whole["score"].astype(np.float64),
         belief=whole["belief"].astype(np.float64),
+        watch_logit=whole["watch_logit"].astype(np.float64),
+        dislike=whole["dislike"].astype(np.float64),
         positive=whole["label"] == POSITIVE,
         unlabelled=whole["label"] == UNLABELLED,
         slate_logit=slate_logit,
@@ -166,6 +171,6 @@ def _members_at_first(slates: npt.NDArray[np.int64]) -> Callable[[slice], npt.ND
     return members
 
 
-def _pairs(events: Events) -> Held:
-    none = np.zeros(len(events))
-    return Held(events.user_key, events.item_key, none.astype(np.int8), none)
+def frozen_logits(learner: Learner, events: Events) -> Floats:
+    """Return what a learner says of events under its state now, learning nothing. Shape [N]."""
+    return learner.predict(events.user_key, events.item_key, learner.side_of(events)).logit

@@ -13,21 +13,27 @@ class LearnerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WINNOW_", extra="ignore", frozen=True)
 
-    backbone: Literal["gmf"] = Field(default="gmf", description="Network that gives the logit.")
-    target: Literal["bce", "negative", "idl", "idl-aligned", "evidence"] = Field(
-        default="evidence", description="What an exposure without explicit feedback is trained toward."
+    backbone: Literal["gmf", "neumf", "lightgcn", "ngcf", "pinsage", "sasrec"] = Field(
+        default="gmf", description="Network that says how a user and an item match."
     )
-    meta: Literal["none", "ig"] = Field(
+    target: Literal[
+        "bce", "negative", "positive", "random", "watch", "tce", "rce", "nnpu", "idl", "idl-aligned", "evidence"
+    ] = Field(default="evidence", description="What an exposure without explicit feedback is trained toward.")
+    meta: Literal["none", "ig", "ig-local", "l2rw", "ig-sequential", "coin-flip"] = Field(
         default="none",
-        description="`ig` lets Inverse Gradient steer each unlabelled batch; `none` only computes and logs decisions.",
+        description="What lets held-out explicit feedback steer the unlabelled; `none` computes and logs `ig` only.",
     )
     meta_inner: Literal["sgd", "sign"] = Field(default="sgd", description="Form of Inverse Gradient's trial step.")
     meta_rate: float = Field(default=0.05, gt=0, le=10, description="Size of Inverse Gradient's trial step.")
     meta_every: int = Field(
         default=1_024,
         ge=1,
-        description="Events between decisions while `meta` is `none`; with `ig` each batch has one.",
+        description="Events between decisions while `meta` is `none`; with any other each batch has one.",
     )
+    meta_groups: Literal["surface", "cell", "duration"] = Field(
+        default="surface", description="What `ig-local`, `ig-sequential` and `coin-flip` decide apart."
+    )
+    cascade: bool = Field(default=True, description="Whether the watch head feeds the explicit head.")
     seed: int = Field(default=1, ge=0, le=2**31 - 1, description="Seed of all that is drawn.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where to learn; auto takes a GPU if any."
@@ -43,6 +49,9 @@ class LearnerSettings(BaseSettings):
     )
     user_capacity: int = Field(default=262_144, ge=1, le=100_000_000, description="Users that can own a row.")
     item_capacity: int = Field(default=131_072, ge=1, le=100_000_000, description="Items that can own a row.")
+    side_rows: int = Field(
+        default=131_072, ge=1_024, le=2**26, description="Rows that authors, tags and surfaces share by hash."
+    )
     admit_after: int = Field(default=1, ge=1, le=255, description="Sightings after which an id gets a row.")
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contract.events import MAX_MS, Action
+from contract.watch import long_views
 from trainer.catalogue import Catalogue, drawn
-from trainer.evidence import long_views
 from trainer.log_block import LogBlock, events_of
 from trainer.simulated_world import SimulatorConfig
 from trainer.viewers import Draws, readiness, watch_s

@@ -1,4 +1,4 @@
-"""Examples that wait before they are learned, so that they can first judge: test, then meta batch, then training data.
+"""Examples that wait before the backbone learns them, so that they can first judge: test, meta batch, training data.
 
 Explicit events wait, and with them a sample of the exposures of which nothing was said (one in `SAMPLE`, by the event's
 key), because a log of short videos holds almost no explicit negatives to judge against. Weights undo the sampling. What
@@ -14,39 +14,53 @@ import numpy as np
 import numpy.typing as npt
 
 from contract.hashing import Keys
+from contract.side import SIDE_SLOTS, SideRows
 from trainer.labels import UNLABELLED
 
 SAMPLE = 10
+Floats = npt.NDArray[np.float64]
+_TYPES = {
+    "user_key": np.uint64, "item_key": np.uint64, "side": np.int32, "label": np.int8,
+    "quantile": np.float64, "llr": np.float64, "cell": np.int16, "watch_counts": np.float64, "offset": np.float64,
+}  # fmt: skip
+_WIDTHS = {"side": SIDE_SLOTS, "llr": 2, "offset": 2}
 
 
 @dataclass(frozen=True)
 class Held:
-    """Examples by key, columns of length N."""
+    """Examples by key, columns of length N, with what was known of them when they came."""
 
     user_key: Keys
     item_key: Keys
+    side: SideRows  # [N, 7]
     label: npt.NDArray[np.int8]
-    llr: npt.NDArray[np.float64]
+    quantile: Floats  # of the watch; nan without one
+    llr: Floats  # [N, 2] what the watch says; 0 where it says nothing
+    cell: npt.NDArray[np.int16]  # of the evidence, or NO_CELL
+    watch_counts: Floats  # what counts said of the watch, v' of `models.readout`
+    offset: Floats  # [N, 2] logits without the backbone
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def take(self, index: npt.NDArray[np.bool_] | slice) -> "Held":
+    def take(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> "Held":
         """Return the chosen examples."""
-        return Held(self.user_key[index], self.item_key[index], self.label[index], self.llr[index])
+        return Held(*(getattr(self, field.name)[index] for field in fields(self)))
 
     @classmethod
     def concatenate(cls, parts: list["Held"]) -> "Held":
         """Return all examples of the parts, in order."""
+        parts = [part for part in parts if len(part)] or [cls.empty()]
+        if len(parts) == 1:
+            return parts[0]
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     @classmethod
     def empty(cls) -> "Held":
         """Return no examples."""
-        none = np.zeros(0, np.uint64)
-        return cls(none, none, np.zeros(0, np.int8), np.zeros(0))
+        return _NONE
 
-    def judge_weights(self) -> npt.NDArray[np.float64]:
+    def judge_weights(self) -> Floats:
         """Return 1 for what was said and SAMPLE for what stands for the unsaid rest. Shape [N]."""
         return np.where(self.label == UNLABELLED, float(SAMPLE), 1.0)
 
@@ -71,16 +85,19 @@ class Queue:
 
     def everything(self) -> Held:
         """Return all that waits: the meta batch."""
-        return Held.concatenate([Held.empty(), *(held for _, held in self._batches)])
+        return Held.concatenate([held for _, held in self._batches])
 
-    def turn(self, stepped: int, arriving: Held) -> Held:
-        """Take in what arrives when `stepped` events have been stepped; return what has waited long enough."""
-        leaving = [Held.empty()]
+    def leaving(self, stepped: int) -> Held:
+        """Return what has waited long enough when `stepped` events have been stepped; it waits no more."""
+        left = []
         while self._batches and self._batches[0][0] + self.wait_events <= stepped:
-            leaving.append(self._batches.popleft()[1])
+            left.append(self._batches.popleft()[1])
+        return Held.concatenate(left)
+
+    def add(self, stepped: int, arriving: Held) -> None:
+        """Take in what arrives when `stepped` events have been stepped."""
         if len(arriving):
             self._batches.append((stepped, arriving))
-        return Held.concatenate(leaving)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all that `restore` needs."""
@@ -99,11 +116,24 @@ class Holdout:
     def __init__(self, capacity: int) -> None:
         """Make an empty holdout."""
         self.capacity = capacity
-        self.held = Held.empty()
+        self._parts: list[Held] = []
+        self._count = 0
+
+    @property
+    def held(self) -> Held:
+        """What is held out now, oldest first."""
+        whole = Held.concatenate(self._parts)
+        self._parts = [whole.take(slice(max(0, len(whole) - self.capacity), None))]
+        self._count = len(self._parts[0])
+        return self._parts[0]
 
     def add(self, arriving: Held) -> None:
         """Take in more, letting the oldest go."""
-        self.held = Held.concatenate([self.held, arriving]).take(slice(-self.capacity, None))
+        if len(arriving):
+            self._parts.append(arriving)
+            self._count += len(arriving)
+            if self._count > 2 * self.capacity:
+                _ = self.held  # cuts
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all that `restore` needs."""
@@ -111,7 +141,7 @@ class Holdout:
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
         """Take over a state."""
-        self.held = _held(state)
+        self._parts, self._count = [_held(state)], len(state["label"])
 
 
 def _columns(held: Held) -> dict[str, npt.NDArray[np.generic]]:
@@ -119,9 +149,7 @@ def _columns(held: Held) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def _held(state: dict[str, npt.NDArray[np.generic]]) -> Held:
-    return Held(
-        state["user_key"].astype(np.uint64),
-        state["item_key"].astype(np.uint64),
-        state["label"].astype(np.int8),
-        state["llr"].astype(np.float64),
-    )
+    return Held(*(np.array(state[name], kind) for name, kind in _TYPES.items()))
+
+
+_NONE = Held(*(np.zeros((0, _WIDTHS[name]) if name in _WIDTHS else 0, kind) for name, kind in _TYPES.items()))

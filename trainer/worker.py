@@ -20,11 +20,12 @@ from contract.hashing import PARTITIONS
 from trainer.checkpoint import Account, Checkpoint, CheckpointStore, fingerprint
 from trainer.dedupe import Dedupe
 from trainer.label_log import LabelLog
-from trainer.learner import Learner, State
+from trainer.learner import Learner
 from trainer.metrics import TrainerMetrics
 from trainer.progressive import Progressive
 from trainer.publish import Publisher
 from trainer.settings import LearnerSettings, TrainerSettings
+from trainer.stateful import State
 
 log = structlog.get_logger()
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.denoising.command import denoise
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
 from contract.telemetry import configure_logs
@@ -29,6 +30,10 @@ app.add_typer(models_command.app, name="models")
 labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
 
+bench_app = typer.Typer(help="Every claim, measured on this machine.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+bench_app.command("denoise")(one_line_errors(denoise))
+
 console = Console()
 _Settings = TypeVar("_Settings", bound=LogSettings)
 
@@ -36,6 +41,11 @@ Home = Annotated[Path | None, typer.Option(help="Directory of all runtime state 
 RedisUrl = Annotated[str | None, typer.Option(help="Event log; without it an embedded server is started.")]
 Features = Annotated[Path | None, typer.Option(help="KuaiRand video features file.")]
 LeaveWithParent = Annotated[bool, typer.Option(hidden=True, help="Stop when standard input closes.")]
+TARGET_HELP = (
+    "bce, negative, positive, random, watch, tce, rce, nnpu, idl, idl-aligned or evidence [default: evidence]."
+)
+META_HELP = "none, ig, ig-local, l2rw, ig-sequential or coin-flip [default: none]."
+BACKBONE_HELP = "gmf, neumf, lightgcn, ngcf, pinsage or sasrec [default: gmf]."
 DATA_HELP = "A KuaiRand log (log_standard_*.csv, plain or .gz)."
 
 
@@ -116,8 +126,9 @@ def serve(
 def train(
     home: Home = None,
     redis_url: RedisUrl = None,
-    target: Annotated[str | None, typer.Option(help="bce, negative, idl, idl-aligned or evidence.")] = None,
-    meta: Annotated[str | None, typer.Option(help="none or ig.")] = None,
+    target: Annotated[str | None, typer.Option(help=TARGET_HELP)] = None,
+    meta: Annotated[str | None, typer.Option(help=META_HELP)] = None,
+    backbone: Annotated[str | None, typer.Option(help=BACKBONE_HELP)] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     leave_with_parent: LeaveWithParent = False,
 ) -> None:
@@ -127,7 +138,7 @@ def train(
     from trainer.app import run
     from trainer.settings import TrainerSettings
 
-    chosen = given(home=home, redis_url=redis_url, target=target, meta=meta, device=device)
+    chosen = given(home=home, redis_url=redis_url, target=target, meta=meta, backbone=backbone, device=device)
     with _event_log(TrainerSettings(**chosen)) as settings:
         raise typer.Exit(run(settings))
 
@@ -188,8 +199,9 @@ def evaluate(
     ] = None,
     features: Features = None,
     json: Annotated[Path | None, typer.Option(help="Also write the figures here.")] = None,
-    target: Annotated[str | None, typer.Option(help="bce, negative, idl, idl-aligned or evidence.")] = None,
-    meta: Annotated[str | None, typer.Option(help="none or ig.")] = None,
+    target: Annotated[str | None, typer.Option(help=TARGET_HELP)] = None,
+    meta: Annotated[str | None, typer.Option(help=META_HELP)] = None,
+    backbone: Annotated[str | None, typer.Option(help=BACKBONE_HELP)] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
 ) -> None:
@@ -197,7 +209,7 @@ def evaluate(
     from trainer.evaluation import evaluate_logs
     from trainer.settings import LearnerSettings
 
-    settings = LearnerSettings(**given(target=target, meta=meta, seed=seed, device=device))
+    settings = LearnerSettings(**given(target=target, meta=meta, backbone=backbone, seed=seed, device=device))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("events", total=None)
         result = evaluate_logs(logs, features, settings, _day_ms(measure_from), lambda n: progress.advance(task, n))

@@ -1,4 +1,4 @@
-"""The Python client: scores, feedback, models and metrics of a running service, synchronous and asynchronous.
+"""The Python client: scores, feedback, labels, models and metrics of a running service, synchronous and asynchronous.
 
 Needs nothing of Winnow but the contract. The two clients only send and wait; whether to try again is decided in
 `winnow.retries`.
@@ -14,7 +14,7 @@ import httpx
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from contract.api import Candidate, FeedbackAccepted, ModelsResponse, ScoreResponse
+from contract.api import Candidate, FeedbackAccepted, LabelsResponse, ModelsResponse, ScoreResponse
 from contract.errors import InvalidInput
 from contract.events import FeedbackEvent
 from winnow.retries import Insisting, Outcome, RetryPolicy, ServiceUnavailable, answer_or_raise
@@ -60,7 +60,11 @@ class Client:
 
         Raises InvalidInput, TooLarge (send fewer at once), ServiceUnavailable (repeat with the same event ids).
         """
-        return _parse(FeedbackAccepted, self._send(_feedback_call(events)))
+        return _parse(FeedbackAccepted, self._send(_events_call("/v1/feedback", events)))
+
+    def labels(self, events: Sequence[Event]) -> LabelsResponse:
+        """Label views that have ended; nothing is stored. Raises InvalidInput, TooLarge, ServiceUnavailable."""
+        return _parse(LabelsResponse, self._send(_events_call("/v1/labels", events)))
 
     def models(self) -> ModelsResponse:
         """Return what is served and what the registry holds."""
@@ -120,7 +124,11 @@ class AsyncClient:
 
         Raises InvalidInput, TooLarge (send fewer at once), ServiceUnavailable (repeat with the same event ids).
         """
-        return _parse(FeedbackAccepted, await self._send(_feedback_call(events)))
+        return _parse(FeedbackAccepted, await self._send(_events_call("/v1/feedback", events)))
+
+    async def labels(self, events: Sequence[Event]) -> LabelsResponse:
+        """Label views that have ended; nothing is stored. Raises InvalidInput, TooLarge, ServiceUnavailable."""
+        return _parse(LabelsResponse, await self._send(_events_call("/v1/labels", events)))
 
     async def models(self) -> ModelsResponse:
         """Return what is served and what the registry holds."""
@@ -162,8 +170,8 @@ def _score_call(
     return _Call("POST", "/v1/score", _json_of(body | given))
 
 
-def _feedback_call(events: Sequence[Event]) -> _Call:
-    return _Call("POST", "/v1/feedback", _json_of([_with_id(event) for event in events]))
+def _events_call(path: str, events: Sequence[Event]) -> _Call:
+    return _Call("POST", path, _json_of([_with_id(event) for event in events]))
 
 
 def _with_id(event: Event) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ from contract.errors import WinnowError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_TRAIN_EXTRA = {"torch", "onnx", "pyarrow", "safetensors"}
+_EXTRAS = {**dict.fromkeys(("torch", "onnx", "pyarrow", "safetensors", "numba"), "train"), "matplotlib": "train,bench"}
 
 
 def one_line_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -28,9 +28,9 @@ def one_line_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
                 f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors()
             )
         except ModuleNotFoundError as error:
-            if error.name not in _TRAIN_EXTRA:
+            if error.name not in _EXTRAS:
                 raise
-            complaint = f"{error.name} is not installed here; pip install '.[train]'"
+            complaint = f"{error.name} is not installed here; pip install '.[{_EXTRAS[error.name]}]'"
         typer.secho(f"error: {complaint}", fg="red", err=True)
         raise typer.Exit(2)
 

@@ -100,26 +100,30 @@ def _ranking(example: ScoreResponse) -> Table:
         table.add_column(name, justify="right")
     table.add_column("why")
     for item in example.items or []:
-        why = _why(item.reasons) if item.known else "unknown item: what holds for everyone"
+        why = _why(item.reasons, item.known)
         table.add_row(item.item_id, f"{item.score:.4f}", str(item.label), f"{item.confidence:.3f}", why)
     return table
 
 
-def _why(reasons: Reasons | None) -> str:
+def _why(reasons: Reasons | None, known: bool) -> str:
     """Say the parts of a logit in words, the strongest first."""
     if reasons is None:
         return ""
     parts = [
-        (reasons.item, "item liked more than most" if reasons.item > 0 else "item liked less than most"),
-        (reasons.user, "viewer likes readily" if reasons.user > 0 else "viewer seldom likes"),
-        (reasons.match, "fits this viewer's taste" if reasons.match > 0 else "against this viewer's taste"),
+        (reasons.user, "viewer likes readily", "viewer seldom likes"),
+        (reasons.match, "fits this viewer's taste", "against this viewer's taste"),
     ]
+    if known:
+        parts.append((reasons.item, "item liked more than most", "item liked less than most"))
+        parts.append((reasons.context, "shown where likes come readily", "shown where likes are rare"))
+    else:
+        parts.append((reasons.context, "new item of a kind liked more", "new item of a kind liked less"))
     said = [
-        f"{words} ({value:+.2f})"
-        for value, words in sorted(parts, key=lambda part: -abs(part[0]))
+        f"{more if value > 0 else less} ({value:+.2f})"
+        for value, more, less in sorted(parts, key=lambda part: -abs(part[0]))
         if abs(value) >= 0.05
     ]
-    return ", ".join(said) or "nothing sets it apart yet"
+    return ", ".join(said) or ("nothing sets it apart yet" if known else "new item: what holds for everyone")
 
 
 def _figure(value: float) -> str:

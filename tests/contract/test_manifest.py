@@ -1,5 +1,6 @@
 """A version is what its manifest says, to the byte, or it is refused with the reason."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from contract.errors import VersionCorrupt
 from contract.hash_index import HashIndex
 from contract.manifest import (
     MANIFEST_FILE,
+    MAX_HISTORY,
     FileDigest,
     IdIndexShape,
     open_index,
@@ -18,6 +20,7 @@ from contract.manifest import (
     verify_files,
     write_index,
 )
+from contract.side import LEAST_SIDE_ROWS
 from tests.contract.versions import TABLE, TABLE_FILE, write_manifest, write_version
 from tests.strategies import keys_of
 
@@ -111,7 +114,7 @@ def test_a_damaged_version_is_refused_with_the_reason(version: Path, damage: Dam
 @pytest.mark.parametrize("change", [{"schema_version": 99}, {"schema_version": 0}])
 def test_a_manifest_of_another_schema_is_refused(version: Path, change: dict[str, int]) -> None:
     write_manifest(version, read_manifest(version).model_copy(update=change))
-    with pytest.raises(VersionCorrupt, match=f"schema {change['schema_version']}, this release reads 1"):
+    with pytest.raises(VersionCorrupt, match=f"schema {change['schema_version']}, this release reads 2"):
         read_manifest(version)
 
 
@@ -161,3 +164,20 @@ def test_an_index_of_a_size_that_is_no_power_of_two_is_refused(tmp_path: Path) -
     np.zeros(6, np.int32).tofile(tmp_path / "users.rows.bin")
     with pytest.raises(VersionCorrupt, match="power of two"):
         open_index(tmp_path, "users", IdIndexShape(slots=6, known_ids=0, rows=1))
+
+
+def test_a_manifest_of_an_older_release_is_said_to_be_of_its_schema(version: Path) -> None:
+    old = json.loads((version / MANIFEST_FILE).read_bytes()) | {"schema_version": 1}
+    del old["side_rows"]
+    (version / MANIFEST_FILE).write_text(json.dumps(old))
+    with pytest.raises(VersionCorrupt, match="schema 1, this release reads 2; let its trainer publish anew"):
+        read_manifest(version)
+
+
+@pytest.mark.parametrize(
+    "change", [{"side_rows": LEAST_SIDE_ROWS - 1}, {"history": -1}, {"history": MAX_HISTORY + 1}, {"side_rows": None}]
+)
+def test_sizes_that_cannot_be_served_are_refused(version: Path, change: dict[str, int | None]) -> None:
+    (version / MANIFEST_FILE).write_text(json.dumps(json.loads((version / MANIFEST_FILE).read_bytes()) | change))
+    with pytest.raises(VersionCorrupt, match=r"no readable manifest\.json"):
+        read_manifest(version)

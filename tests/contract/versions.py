@@ -34,6 +34,7 @@ def write_version(directory: Path, table: bytes = TABLE) -> Manifest:
         verdict="PROMOTE",
         reasons=["better than the champion"],
         indexes={"items": IdIndexShape(slots=8, known_ids=1, rows=2)},
+        side_rows=1_024,
         files=digest_files(directory),
     )
     write_manifest(directory, manifest)

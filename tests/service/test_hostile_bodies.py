@@ -77,7 +77,9 @@ def assert_refused(client: Client, path: str, body: bytes, headers: dict[str, st
 @pytest.mark.parametrize("name", RAW_VALUES)
 def test_a_hostile_value_in_an_event_is_refused(client: Client, name: str) -> None:
     for field in ("event_id", "at", "watch_ms" if name != "null" else "user_id", "actions", "tags"):
-        assert_refused(client, "/v1/feedback", with_raw(EVENT, field, RAW_VALUES[name]))
+        body = with_raw(EVENT, field, RAW_VALUES[name])
+        assert_refused(client, "/v1/feedback", body)
+        assert_refused(client, "/v1/labels", b'{"events":[' + body + b"]}")
 
 
 @pytest.mark.parametrize("name", RAW_VALUES)
@@ -88,14 +90,15 @@ def test_a_hostile_value_in_a_score_request_is_refused(client: Client, name: str
 
 
 @pytest.mark.parametrize("name", WHOLE_BODIES)
-@pytest.mark.parametrize("path", ["/v1/score", "/v1/feedback"])
+@pytest.mark.parametrize("path", ["/v1/score", "/v1/feedback", "/v1/labels"])
 def test_a_hostile_body_is_refused(client: Client, path: str, name: str) -> None:
     assert_refused(client, path, WHOLE_BODIES[name])
 
 
 @pytest.mark.parametrize("name", WHOLE_BODIES)
-def test_a_hostile_body_in_lines_is_refused(client: Client, name: str) -> None:
-    assert_refused(client, "/v1/feedback", WHOLE_BODIES[name], {"content-type": "application/x-ndjson"})
+@pytest.mark.parametrize("path", ["/v1/feedback", "/v1/labels"])
+def test_a_hostile_body_in_lines_is_refused(client: Client, path: str, name: str) -> None:
+    assert_refused(client, path, WHOLE_BODIES[name], {"content-type": "application/x-ndjson"})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from tests.service.conftest import Client
 
-BODY_ROUTES = ["/v1/score", "/v1/feedback"]
+BODY_ROUTES = ["/v1/score", "/v1/feedback", "/v1/labels"]
 
 
 @pytest.fixture
@@ -69,6 +69,7 @@ def test_only_versioned_paths_and_probes_are_documented(document: dict[str, Any]
         "/metrics",
         "/readyz",
         "/v1/feedback",
+        "/v1/labels",
         "/v1/models",
         "/v1/models/{version}",
         "/v1/score",

@@ -9,7 +9,7 @@ from contract.api import ScoreResponse
 from contract.registry import Registry
 from service.settings import ServiceSettings
 from tests.service.conftest import Client, client_of, metric, serving, until
-from tests.versions import ACKNOWLEDGED_MS, CALIBRATION, ITEMS, Expected, promote_version
+from tests.versions import ACKNOWLEDGED_MS, CALIBRATION, ITEMS, Expected, promote_version, side_of
 
 
 @pytest.fixture
@@ -63,8 +63,7 @@ def test_equal_scores_keep_the_callers_order_and_duplicates_stay(champion: Expec
 def test_reasons_sum_to_the_logit(champion: Expected, client: Client) -> None:
     for item in ask(client, explain=True).items or []:
         assert item.reasons is not None
-        parts = [item.reasons.base, item.reasons.user, item.reasons.item, item.reasons.match]
-        assert parts == pytest.approx(champion.parts("u1", item.item_id), abs=1e-6)
+        assert list(item.reasons.model_dump().values()) == pytest.approx(champion.parts("u1", item.item_id), abs=1e-6)
 
 
 def test_explain_on_a_version_without_parts_answers_without_reasons(registry: Registry, client: Client) -> None:
@@ -77,7 +76,20 @@ def test_integers_and_objects_name_the_same_items_as_text(champion: Expected, cl
     rich = {"item_id": "v1", "author_id": 7, "tags": ["39"], "duration_ms": 9000}
     items = ask(client, candidates=[rich, 12, "12"], surface="feed").items or []
     assert {item.item_id for item in items} == {"v1", "12"}
-    assert next(item.score for item in items if item.item_id == "v1") == pytest.approx(champion.score("u1", "v1"))
+    of_v1 = next(item.score for item in items if item.item_id == "v1")
+    assert of_v1 == pytest.approx(champion.score("u1", "v1", side_of("feed")))
+
+
+def test_an_unseen_item_scores_from_its_features_and_stays_flagged_as_unknown(
+    champion: Expected, client: Client
+) -> None:
+    rich = {"item_id": "new", "author_id": "a7", "tags": ["39"], "duration_ms": 9000}
+    [item] = ask(client, candidates=[rich], surface="feed", explain=True).items or []
+    side = side_of("feed", "a7", "39", 9_000)
+    assert not item.known
+    assert item.score == pytest.approx(champion.score("u1", "new", side))
+    assert item.reasons is not None
+    assert item.reasons.context == pytest.approx(champion.parts("u1", "new", side)[-1])
 
 
 def test_the_answer_names_its_version_and_the_age_of_its_data(champion: Expected, client: Client) -> None:

@@ -1,146 +1,115 @@
-"""A version is served only if every file, every number and every probe row is as it should be (P4)."""
+"""A loaded version answers what its equations say, from ids, features, histories and watches."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
-from contract.errors import VersionCorrupt
-from contract.manifest import MANIFEST_FILE, MODEL_FILE, PROBE_FILE, Manifest, Probe
-from service.servable import open_version
-from tests.versions import ITEMS, digest_again, write_version
+from contract.api import Candidate
+from contract.belief import relevance, sigmoid
+from contract.events import Action, Events, FeedbackEvent
+from contract.hashing import id_keys
+from service.prior import PriorModel
+from service.proof import open_version
+from service.servable import LoadedVersion
+from tests.versions import CALIBRATION, ITEMS, Expected, side_of, write_version
 
-Change = Callable[[Path], None]
+RICH: dict[str, Any] = {"author_id": "a7", "tags": ["39", "7"], "duration_ms": 9_000}
+RICH_SIDE: dict[str, Any] = {"author": "a7", "tags": "39\x1f7", "duration_ms": 9_000}
+
+
+def opened(directory: Path, history: int = 0) -> tuple[LoadedVersion, Expected]:
+    expected = write_version(directory / "000001", history=history)
+    return open_version(directory / "000001"), expected
+
+
+def event(number: int = 0, **fields: object) -> FeedbackEvent:
+    given = {"event_id": f"e{number}", "user_id": "u1", "item_id": "v1", "at": 1, "watch_ms": 4_200}
+    return FeedbackEvent.model_validate(given | fields)
 
 
 def test_scores_and_parts_equal_the_equations(tmp_path: Path) -> None:
-    expected = write_version(tmp_path / "000001")
-    answer = open_version(tmp_path / "000001").answer("u2", list(ITEMS), explain=True)
+    version, expected = opened(tmp_path)
+    answer = version.answer("u2", list(ITEMS), explain=True)
     np.testing.assert_allclose(answer.score, [expected.score("u2", item) for item in ITEMS], atol=1e-6)
     assert answer.parts is not None
     np.testing.assert_allclose(answer.parts, np.array([expected.parts("u2", item) for item in ITEMS]), atol=1e-6)
 
 
 def test_unknown_ids_score_as_row_zero_and_are_said_to_be_unknown(tmp_path: Path) -> None:
-    expected = write_version(tmp_path / "000001")
-    answer = open_version(tmp_path / "000001").answer("stranger", ["v1", "new"], explain=False)
+    version, expected = opened(tmp_path)
+    answer = version.answer("stranger", ["v1", "new"])
     np.testing.assert_allclose(answer.score, [expected.score("", "v1"), expected.score("", "")], atol=1e-6)
     assert (answer.known.tolist(), answer.known_user, answer.parts) == ([True, False], False, None)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "item_factors.bin", "users.keys.bin", "items.rows.bin", "probe.json"])
-def test_one_flipped_bit_in_any_file_is_refused(tmp_path: Path, name: str) -> None:
-    write_version(tmp_path / "000001")
-    path = tmp_path / "000001" / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(VersionCorrupt, match=f"000001: sha256 of {name}"):
-        open_version(tmp_path / "000001")
+def test_an_unknown_item_scores_from_its_features_and_a_known_one_does_not(tmp_path: Path) -> None:
+    version, expected = opened(tmp_path)
+    candidates: list[Candidate | str] = [
+        "v2",
+        Candidate(item_id="v1", **RICH),
+        "new",
+        Candidate(item_id="newer", **RICH),
+    ]
+    answer = version.answer("u1", candidates, surface="feed", explain=True)
+    shown = side_of("feed")
+    sides = [shown, shown, shown, side_of("feed", **RICH_SIDE)]
+    wanted = [expected.parts("u1", item, side) for item, side in zip(answer.item_ids, sides, strict=True)]
+    assert answer.parts is not None
+    np.testing.assert_allclose(answer.parts, np.array(wanted), atol=1e-6)
+    assert answer.known.tolist() == [True, True, False, False]
+    assert wanted[3][4] != wanted[2][4] != 0.0
 
 
-def _nan_in_a_table(directory: Path) -> None:
-    table = np.fromfile(directory / "item_bias.bin", "<f4")
-    table[-1] = np.nan
-    table.tofile(directory / "item_bias.bin")
+def test_features_that_were_not_sent_count_as_nothing(tmp_path: Path) -> None:
+    version, _ = opened(tmp_path)
+    answer = version.answer("u1", ["new", Candidate(item_id="new"), Candidate(item_id="new", duration_ms=0)])
+    assert len(set(answer.score.tolist())) == 1
 
 
-def _weights_of_another_version(directory: Path) -> None:
-    table = np.fromfile(directory / "item_bias.bin", "<f4")
-    (table + np.float32(0.01)).tofile(directory / "item_bias.bin")
+def test_newer_likes_continue_a_history_and_replace_one_of_a_stranger(tmp_path: Path) -> None:
+    version, expected = opened(tmp_path, history=2)
+    newer = id_keys(["v2", "unheard of", "v3"])
+    for user, liked, keys in [("u1", ["v1"], newer[:0]), ("u1", ["v1", "v2"], newer[:2]), ("new", ["v2", "v3"], newer)]:
+        answer = version.answer(user, list(ITEMS), newer=keys)
+        np.testing.assert_allclose(answer.score, [expected.score(user, i, liked=liked) for i in ITEMS], atol=1e-6)
 
 
-def _an_index_that_leads_outside_the_tables(directory: Path) -> None:
-    rows = np.fromfile(directory / "items.rows.bin", "<i4")
-    rows[rows > 0] += 1
-    rows.tofile(directory / "items.rows.bin")
-
-
-def _tables_shorter_than_the_manifest_says(directory: Path) -> None:
-    manifest = Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
-    items = manifest.indexes["items"].model_copy(update={"rows": 9})
-    (directory / MANIFEST_FILE).write_text(
-        manifest.model_copy(update={"indexes": manifest.indexes | {"items": items}}).model_dump_json()
+@pytest.mark.parametrize("history", [0, 3])
+def test_beliefs_of_many_users_at_once_equal_the_equations(tmp_path: Path, history: int) -> None:
+    version, expected = opened(tmp_path, history)
+    events = Events.from_models(
+        [
+            event(0, surface="feed", duration_ms=9_000, author_id="a7"),
+            event(1, user_id="u2", item_id="v3", watch_ms=20_000, duration_ms=9_000),
+            event(2, user_id="stranger", item_id="new", surface="feed", **RICH),
+            event(3, item_id="new", watch_ms=None, actions=[Action.LIKE], **RICH),
+            event(4, user_id="u2", foreground=False),
+        ]
     )
+    sides = [side_of("feed"), side_of(), side_of("feed", **RICH_SIDE), side_of(**RICH_SIDE), side_of()]
+    beliefs = version.believe(events)
+    ids = zip(events.user_id, events.item_id, strict=True)
+    pairs = [(0 if u == "stranger" else int(u[1:]), 0 if i == "new" else int(i[1:])) for u, i in ids]
+    logit = np.array(
+        [
+            sum(expected.parts_of_rows(*pair, side, expected.history_of(pair[0])))
+            for pair, side in zip(pairs, sides, strict=True)
+        ]
+    )
+    watch = np.array([expected.watch(*pair) for pair in pairs])
+    evidence = expected.belief.tables().read(events.watch_ms, events.duration_ms, events.foreground, events.surface)
+    coefficients = np.array(expected.belief.coefficients)
+    np.testing.assert_allclose(beliefs.relevance, relevance(coefficients, logit, watch, evidence.llr), atol=1e-6)
+    np.testing.assert_allclose(beliefs.alone, sigmoid(CALIBRATION.scale * logit + CALIBRATION.offset), atol=1e-6)
+    assert beliefs.known_user.tolist() == [True, True, False, True, True]
+    assert beliefs.known_item.tolist() == [True, True, False, False, True]
+    assert beliefs.threshold == CALIBRATION.threshold
 
 
-def _no_items_index(directory: Path) -> None:
-    manifest = Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
-    users = {"users": manifest.indexes["users"]}
-    (directory / MANIFEST_FILE).write_text(manifest.model_copy(update={"indexes": users}).model_dump_json())
-
-
-def _a_table_of_half_numbers(directory: Path) -> None:
-    with (directory / "item_bias.bin").open("ab") as file:
-        file.write(b"\x00\x00")
-
-
-def _an_index_cut_short(directory: Path) -> None:
-    (directory / "items.rows.bin").write_bytes(b"")
-
-
-def _no_probe_rows(directory: Path) -> None:
-    empty = Probe(user=[], item=[], logit=[], score=[], confidence=[], label=[])
-    (directory / PROBE_FILE).write_text(empty.model_dump_json())
-
-
-def _a_probe_that_is_not_json(directory: Path) -> None:
-    (directory / PROBE_FILE).write_text("{")
-
-
-def _a_graph_that_is_no_graph(directory: Path) -> None:
-    (directory / MODEL_FILE).write_bytes(b"not a graph")
-
-
-def _swapped_outputs(directory: Path) -> None:
-    model = onnx.load(directory / MODEL_FILE, load_external_data=False)
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            for place, name in enumerate(names):
-                names[place] = {"score": "confidence", "confidence": "score"}.get(name, name)
-    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
-
-
-def _an_output_too_few(directory: Path) -> None:
-    model = onnx.load(directory / MODEL_FILE, load_external_data=False)
-    del model.graph.output[1]
-    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
-
-
-def _tables_outside_the_version(directory: Path) -> None:
-    model = onnx.load(directory / MODEL_FILE, load_external_data=False)
-    outside = directory.parent / "outside.bin"
-    outside.write_bytes((directory / "item_bias.bin").read_bytes())
-    tensor = next(one for one in model.graph.initializer if one.name == "item_bias")
-    tensor.external_data[0].value = "../outside.bin"
-    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (_nan_in_a_table, "item_bias.bin holds a number that is not finite"),
-        (_weights_of_another_version, "logit is 0.01 away from the probe"),
-        (_an_index_that_leads_outside_the_tables, "id index of items has rows past 3"),
-        (_tables_shorter_than_the_manifest_says, "does not load"),
-        (_no_items_index, "does not load"),
-        (_a_table_of_half_numbers, "does not load"),
-        (_an_index_cut_short, "the id index of items cannot be read"),
-        (_no_probe_rows, "the probe is empty"),
-        (_a_probe_that_is_not_json, "does not load"),
-        (_a_graph_that_is_no_graph, "does not load"),
-        (_swapped_outputs, "away from the probe"),
-        (_an_output_too_few, "which is not its contract"),
-        (_tables_outside_the_version, "does not load"),
-    ],
-)
-def test_a_version_that_is_wrong_from_the_start_is_refused_with_its_reason(
-    tmp_path: Path, change: Change, reason: str
-) -> None:
-    write_version(tmp_path / "000001")
-    change(tmp_path / "000001")
-    digest_again(tmp_path / "000001")
-    with pytest.raises(VersionCorrupt, match=reason):
-        open_version(tmp_path / "000001")
+def test_the_prior_believes_its_rate_and_has_nothing_on_record() -> None:
+    beliefs = PriorModel(0.02).believe(Events.from_models([event(0), event(1, watch_ms=0, duration_ms=9_000)]))
+    assert beliefs.relevance.tolist() == beliefs.alone.tolist() == [0.02, 0.02]
+    assert not beliefs.on_record.any()
+    assert not beliefs.evidence.llr.any()

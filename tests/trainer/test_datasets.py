@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contract.errors import DataError
 from contract.events import Action, FeedbackEvent, decode_block, encode_block
 from contract.events import Events as PackedEvents
+from contract.watch import long_views
 from trainer.csv_columns import BAD_ID, MISSING, NOT_A_NUMBER, OUT_OF_RANGE
 from trainer.datasets import (
     DUPLICATE_ROW,
@@ -23,7 +24,6 @@ from trainer.datasets import (
     read_kuairand,
     write_csv,
 )
-from trainer.evidence import long_views
 from trainer.log_block import LogBlock
 
 REAL = Path(__file__).parents[2] / "../shared/data/kuairand"

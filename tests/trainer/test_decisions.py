@@ -1,4 +1,4 @@
-"""Pure decisions: labels, the annotator's fit, the gate, freshness."""
+"""Pure decisions: labels, the gate, freshness."""
 
 from dataclasses import replace
 
@@ -7,7 +7,6 @@ import pytest
 
 from contract.api import ServedModel
 from contract.events import Action
-from trainer.annotator import Annotator, fit_logistic, sigmoid
 from trainer.gates import CandidateReport, GatePolicy, Verdict, judge_candidate
 from trainer.labels import NEGATIVE, POSITIVE, UNLABELLED, label_actions
 from winnow.freshness import seconds_to_served
@@ -25,30 +24,6 @@ from winnow.freshness import seconds_to_served
 )
 def test_explicit_actions_win_and_negative_beats_positive(actions: list[Action], label: int) -> None:
     assert label_actions(np.array([sum(action.bit for action in actions)], np.uint8))[0] == label
-
-
-def test_the_fit_minimises_its_penalised_log_loss() -> None:
-    random = np.random.default_rng(0)
-    features, start = random.normal(size=(2_000, 3)), np.array([1.0, 1.0, 0.0])
-    said = (random.random(2_000) < sigmoid(features @ np.array([0.5, 2.0, -1.0]))).astype(float)
-
-    def objective(a: np.ndarray) -> float:
-        y = features @ a
-        return float((np.logaddexp(0, y) - said * y).sum() + 5.0 * ((a - start) ** 2).sum())
-
-    fitted = fit_logistic(features, said, start, ridge=10.0)
-    nudges = [fitted + step * axis for axis in np.eye(3) for step in (-1e-3, 1e-3)]
-    assert all(objective(fitted) < objective(nudged) for nudged in nudges)
-
-
-def test_beliefs_become_calibrated_and_the_label_rate_is_kept() -> None:
-    random, annotator = np.random.default_rng(1), Annotator()
-    logit, llr = random.normal(-3, 1, 20_000), random.normal(0, 1, 20_000)
-    said = random.random(20_000) < sigmoid(0.5 * logit + llr - 1)
-    annotator.count(logit, llr, said)
-    assert annotator.coefficients == pytest.approx([0.5, 1.0, -1.0], abs=0.15)
-    assert annotator.believe(logit, llr).mean() == pytest.approx(said.mean(), abs=0.002)
-    assert (annotator.scores(logit) > annotator.calibration.threshold).mean() == pytest.approx(said.mean(), abs=0.001)
 
 
 GOOD = CandidateReport(

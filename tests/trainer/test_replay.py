@@ -32,7 +32,8 @@ def test_a_slate_is_scored_under_one_state_from_before_its_day_is_learned() -> N
     first_batch = events.take(slice(0, SETTINGS.batch_events)).user_key
     known_from_start = np.isin(events.user_key, first_batch)
     assert known_from_start.any()
-    np.testing.assert_allclose(played.slate_logit[known_from_start], -4.0)  # the untrained model's only answer
+    prior = np.log(0.02 / 0.98)  # the untrained model's only answer: the rate it imagines before it has seen any
+    np.testing.assert_allclose(played.slate_logit[known_from_start], prior)
 
 
 def test_half_of_the_positives_are_hidden_and_no_other_event() -> None:

@@ -1,10 +1,13 @@
 """The client: what it retries, what it never changes, and what it tells."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from contract.api import LabelsResponse
 from contract.errors import InvalidInput, TooLarge
+from tests.service.conftest import running_service
 from tests.winnow.flaky import flaky_server
 from winnow.client import AsyncClient, Client
 from winnow.retries import RetryPolicy, ServiceUnavailable, wait_before_retry
@@ -33,6 +36,19 @@ def test_the_async_client_retries_the_same_way() -> None:
     with flaky_server(503, 0) as flaky:
         assert asyncio.run(send(flaky.url)) == 2
     assert len(set(flaky.bodies)) == 1
+
+
+def test_both_clients_ask_for_labels_and_give_ids_to_events_without_one(home: Path) -> None:
+    async def ask(url: str) -> LabelsResponse:
+        async with AsyncClient(url) as client:
+            return await client.labels([{**EVENT, "event_id": "mine"}])
+
+    with running_service(home) as service, Client(service.url) as client:
+        found = client.labels([EVENT, {**EVENT, "actions": ["like"]}])
+        mine = asyncio.run(ask(service.url))
+    assert [(one.label, one.confidence) for one in found.labels] == [(0, 0.98), (1, 1.0)]
+    assert len({one.event_id for one in found.labels}) == 2
+    assert [one.event_id for one in mine.labels] == ["mine"]
 
 
 @pytest.mark.parametrize(("status", "error"), [(400, InvalidInput), (413, TooLarge), (422, InvalidInput)])
