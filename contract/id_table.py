@@ -70,29 +70,31 @@ class IdTable:
 
         Shape [N], duplicates allowed. Rows already in this batch never expire in it while capacity lasts.
         """
-        distinct, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        rows = self.rows(distinct)
-        known = rows != UNKNOWN_ROW
-        self._last_seen[rows[known]] = tick
-        reassigned = np.zeros(0, np.int32)
-        if not known.all():
-            due = self._due(distinct, counts, np.flatnonzero(~known))
-            reassigned = self._admit(distinct[due], tick)
-            rows[due[: len(reassigned)]] = reassigned
-        return Sighting(rows[inverse], reassigned)
+        rows = self.rows(keys)
+        unknown = np.flatnonzero(rows == UNKNOWN_ROW)
+        self._last_seen[rows] = tick  # row 0 never expires, so its time does not matter
+        if not len(unknown):
+            return Sighting(rows, np.zeros(0, np.int32))
+        distinct, inverse, counts = np.unique(keys[unknown], return_inverse=True, return_counts=True)
+        due = self._due(distinct, counts)
+        admitted = np.zeros(len(distinct), np.int32)
+        reassigned = self._admit(distinct[due], tick)
+        admitted[np.flatnonzero(due)[: len(reassigned)]] = reassigned
+        rows[unknown] = admitted[inverse]
+        return Sighting(rows, reassigned)
 
-    def _due(self, keys: Keys, counts: npt.NDArray[np.int64], unknown: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Count sightings in the waiting room; return the positions whose ids have been seen often enough."""
+    def _due(self, keys: Keys, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Count sightings of distinct new ids in the waiting room; return which have been seen often enough."""
         if self.admit_after <= 1:
-            return unknown
-        slot = (keys[unknown] & np.uint64(len(self._waiting_key) - 1)).astype(np.int64)
-        before = np.where(self._waiting_key[slot] == keys[unknown], self._waiting_count[slot], 0)
-        total = np.minimum(before + counts[unknown], 255)
-        self._waiting_key[slot] = keys[unknown]
-        stays = self._waiting_key[slot] == keys[unknown]  # of several ids that share a slot, one stays
-        due = total >= self.admit_after
+            return np.ones(len(keys), np.bool_)
+        slot = (keys & np.uint64(len(self._waiting_key) - 1)).astype(np.int64)
+        before = np.where(self._waiting_key[slot] == keys, self._waiting_count[slot], 0)
+        total = np.minimum(before + counts, 255)
+        self._waiting_key[slot] = keys
+        stays = self._waiting_key[slot] == keys  # of several ids that share a slot, one stays
+        due = np.asarray(total >= self.admit_after)
         self._waiting_count[slot[stays]] = np.where(due, 0, total)[stays]  # counted anew if it ever loses its row
-        return unknown[due]
+        return due
 
     def _admit(self, keys: Keys, tick: int) -> Rows:
         """Give rows to new keys, as many as can be had; return the rows in the order of the keys."""

@@ -13,6 +13,7 @@ owner.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +49,13 @@ def side_rows(
     """
     found = np.zeros((len(duration_ms), SIDE_SLOTS), np.int32)
     count = len(duration_ms)
-    found[:, SURFACE] = np.fromiter(map(_rows_of("surface", table_rows).__getitem__, surface), np.int32, count)
+    surface_rows, author_rows = _rows_of("surface", table_rows), _rows_of("author", table_rows)
+    tag_rows = _tag_rows_of(table_rows)
+    found[:, SURFACE] = [surface_rows[text] for text in surface]
     found[:, DURATION] = np.where(duration_ms > 0, duration_buckets(duration_ms) + 1, 0)
-    found[:, AUTHOR] = np.fromiter(map(_rows_of("author", table_rows).__getitem__, author_id), np.int32, count)
-    found[:, TAGS] = list(map(_tag_rows_of(table_rows).__getitem__, tags))
+    found[:, AUTHOR] = [author_rows[text] for text in author_id]
+    flat = chain.from_iterable([tag_rows[text] for text in tags])
+    found[:, TAGS] = np.fromiter(flat, np.int32, count * MAX_SIDE_TAGS).reshape(count, MAX_SIDE_TAGS)
     return found
 
 

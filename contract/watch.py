@@ -54,6 +54,8 @@ class Evidence:
     cell: npt.NDArray[np.int16]  # decile * 4 + flag, or NO_CELL
     surface_cell: npt.NDArray[np.int16]  # surface * 10 + decile, or NO_CELL
     llr: Floats  # [N, 2]: of the cell, of the surface's decile; 0 without a cell
+    bucket: npt.NDArray[np.int64]  # of the duration
+    place: npt.NDArray[np.int64]  # bin of the watch within the bucket
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class WatchTables:
         decile = np.minimum((quantile * DECILES).astype(np.int64), DECILES - 1)
         telling = watched & (foreground != 0)
         cell = decile * len(Flag) + flag
-        surface_cell = np.fromiter(map(_PLACES.__getitem__, surface), np.int64, len(watch_ms)) * DECILES + decile
+        places = _PLACES
+        surface_cell = np.array([places[text] for text in surface], np.int64) * DECILES + decile
         llr = np.stack([self.cell_llr[cell], self.surface_llr[surface_cell]], 1) * telling[:, None]
         return Evidence(
             np.where(watched, quantile, np.nan),
@@ -90,6 +93,8 @@ class WatchTables:
             np.where(telling, cell, NO_CELL).astype(np.int16),
             np.where(telling, surface_cell, NO_CELL).astype(np.int16),
             llr,
+            bucket,
+            place,
         )
 
 

@@ -17,8 +17,8 @@ from models.stack import OnlineLogistic
 Floats = npt.NDArray[np.float64]
 
 RECENT_EVENTS = 20_000
-THRESHOLD_EVERY = 2_048
-EARLY_THRESHOLDS = (512, 1_024)
+THRESHOLD_EVERY = 8_192
+EARLY_THRESHOLDS = (512, 1_024, 2_048, 4_096)
 PRIOR = np.array([1.0, 0.0, 0.5, 0.5, 0.0])
 
 

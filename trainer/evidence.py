@@ -24,8 +24,6 @@ from contract.watch import (
     Evidence,
     Flag,
     WatchTables,
-    duration_buckets,
-    watch_bins,
 )
 from trainer.labels import POSITIVE
 
@@ -63,17 +61,15 @@ class WatchEvidence:
 
     def count(
         self,
-        watch_ms: npt.NDArray[np.int32],
-        duration_ms: npt.NDArray[np.int32],
         evidence: Evidence,
         labels: npt.NDArray[np.int8],
         weight: Floats,
     ) -> None:
         """Count a batch that has been read. Shapes [N]; `weight` says how much of an exposure each is, 0 = none."""
-        watched = watch_ms >= 0
-        bucket, place = duration_buckets(duration_ms)[watched], watch_bins(watch_ms, duration_ms)[watched]
-        self._histogram *= 0.5 ** (watched.sum() / HISTOGRAM_HALF_LIFE)
-        np.add.at(self._histogram, (bucket, place), 1.0)
+        watched = np.flatnonzero(np.isfinite(evidence.quantile))
+        cell = evidence.bucket[watched] * WATCH_BINS + evidence.place[watched]
+        self._histogram *= 0.5 ** (len(watched) / HISTOGRAM_HALF_LIFE)
+        self._histogram += np.bincount(cell, minlength=self._histogram.size).reshape(self._histogram.shape)
         fade = 0.5 ** (weight.sum() / CELL_HALF_LIFE)
         self._all = self._all * fade + (weight.sum(), weight[labels == POSITIVE].sum())
         told = (evidence.cell != NO_CELL) & (weight > 0)

@@ -138,7 +138,7 @@ class Learner:
             direction=direction_of(proposal),
         )
         weight = np.where(label == UNLABELLED, silence, 1.0) * ~out
-        self.evidence.count(events.watch_ms, events.duration_ms, evidence, label, weight)
+        self.evidence.count(evidence, label, weight)
         self.annotator.learn(predicted.logit, predicted.watch_counts, evidence.llr, label == POSITIVE, weight)
         self.queue.add(self.stepped, arriving.take(wait))
         self.holdout.add(arriving.take(out))

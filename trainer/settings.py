@@ -26,7 +26,7 @@ class LearnerSettings(BaseSettings):
     meta_inner: Literal["sgd", "sign"] = Field(default="sgd", description="Form of Inverse Gradient's trial step.")
     meta_rate: float = Field(default=0.05, gt=0, le=10, description="Size of Inverse Gradient's trial step.")
     meta_every: int = Field(
-        default=1_024,
+        default=8_192,
         ge=1,
         description="Events between decisions while `meta` is `none`; with any other each batch has one.",
     )
@@ -39,9 +39,9 @@ class LearnerSettings(BaseSettings):
         default="auto", description="Where to learn; auto takes a GPU if any."
     )
     dim: int = Field(default=16, ge=1, le=512, description="Width of the embeddings.")
-    batch_events: int = Field(default=256, ge=1, le=65_536, description="Most events in one step.")
+    batch_events: int = Field(default=2_048, ge=1, le=65_536, description="Most events in one step.")
     wait_events: int = Field(
-        default=2_048, ge=0, le=1_000_000, description="Events that pass before an explicit one is learned."
+        default=4_096, ge=0, le=1_000_000, description="Events that pass before an explicit one is learned."
     )
     holdout_share: float = Field(default=0.02, ge=0, le=0.5, description="Share of events kept for the gate for good.")
     holdout_events: int = Field(

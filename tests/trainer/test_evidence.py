@@ -42,7 +42,7 @@ class Watches:
 
     def count(self, into: WatchEvidence, label: npt.NDArray[np.int8] | None = None) -> Evidence:
         evidence = self.read(into)
-        into.count(self.watch_ms, self.duration_ms, evidence, self.label if label is None else label, self.weight)
+        into.count(evidence, self.label if label is None else label, self.weight)
         return evidence
 
 
