@@ -14,7 +14,7 @@ WORKDIR /src
 RUN python -m venv --without-pip /opt/winnow
 COPY LICENSE README.md constraints.txt pyproject.toml ./
 # An empty project has the same dependencies, and this layer outlives changes of the code.
-RUN mkdir contract models service trainer winnow \
+RUN mkdir benchmarks contract models service trainer winnow \
  && pip --python /opt/winnow/bin/python install --constraint constraints.txt .
 
 
@@ -66,7 +66,8 @@ ENTRYPOINT ["winnow"]
 
 FROM runtime AS trainer
 COPY --from=trainer-build /opt/winnow /opt/winnow
-ENV WINNOW_TRAINER_METRICS_HOST=0.0.0.0 WINNOW_TRAINER_METRICS_PORT=9109
+# The compiled loops are kept with the state: the rest of the file system is read-only.
+ENV NUMBA_CACHE_DIR=/var/lib/winnow/.numba WINNOW_TRAINER_METRICS_HOST=0.0.0.0 WINNOW_TRAINER_METRICS_PORT=9109
 EXPOSE 9109
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"WINNOW_TRAINER_METRICS_PORT\"]}/metrics', timeout=2)"]

@@ -99,11 +99,15 @@ class Counts:
         nothing, no = np.zeros(len(user)), np.zeros(len(user), np.bool_)
         return self._run(user, item, side, Told(nothing, nothing, nothing, no, no, no), counting=False)
 
-    def correct(self, user: Rows, item: Rows, side: SideRows, weight: Floats, positive: Floats) -> None:
-        """Add to the exposures and positives of N events that were counted before more was known. Shapes as above."""
-        _correct(user, item, side, weight, positive, *self.tables.values())
-        self.totals[_N] += weight.sum()
-        self.totals[_P] += positive.sum()
+    def correct(self, user: Rows, item: Rows, side: SideRows, weight: Floats, positive: Floats, later: Rows) -> None:
+        """Add to the exposures and positives of N events that were counted before more was known. Shapes [N].
+
+        `later` is how many events have been counted since, the event itself included: what is added fades as long.
+        """
+        _correct(
+            user, item, side, weight, positive, self.tick - later, self.tick,
+            *self.tables.values(), *self.last.values(), self.totals,
+        )  # fmt: skip
 
     def start_rows(self, space: str, rows: Rows) -> None:
         """Forget what was counted of rows that have a new owner."""
@@ -156,8 +160,9 @@ def _rates(totals: Floats) -> Floats:
     """Return the global rate of each head. Shape [6] -> [3]."""
     rates = np.empty(3)
     for head in range(3):
-        hits = min(max(totals[2 * head + 1], 0.0), totals[2 * head])  # corrections come after some fading
-        rates[head] = (hits + _GLOBAL_NUMERATOR[head]) / (totals[2 * head] + _GLOBAL_DENOMINATOR[head])
+        counted = max(totals[2 * head], 0.0)  # a correction may take away a rounding error more than there is
+        hits = min(max(totals[2 * head + 1], 0.0), counted)
+        rates[head] = (hits + _GLOBAL_NUMERATOR[head]) / (counted + _GLOBAL_DENOMINATOR[head])
     return rates
 
 
@@ -270,15 +275,25 @@ def _read_and_count(  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _correct(user, item, side, weight, positive, users, items, sides):  # type: ignore[no-untyped-def]
+def _correct(  # type: ignore[no-untyped-def]
+    user, item, side, weight, positive, then, now,
+    users, items, sides, users_last, items_last, sides_last, totals,
+):  # fmt: skip
     for n in range(len(user)):
+        fade = _fade(then[n] + 1, now)
+        totals[_N] += fade * weight[n]
+        totals[_P] += fade * positive[n]
         if user[n]:
-            users[user[n], _N] += weight[n]
-            users[user[n], _P] += positive[n]
+            _correct_row(users, users_last, user[n], then[n], weight[n], positive[n])
         if item[n]:
-            items[item[n], _N] += weight[n]
-            items[item[n], _P] += positive[n]
+            _correct_row(items, items_last, item[n], then[n], weight[n], positive[n])
         for slot in range(side.shape[1]):
             if side[n, slot]:
-                sides[side[n, slot], _N] += weight[n]
-                sides[side[n, slot], _P] += positive[n]
+                _correct_row(sides, sides_last, side[n, slot], then[n], weight[n], positive[n])
+
+
+@_compiled
+def _correct_row(counts, last, row, then, weight, positive):  # type: ignore[no-untyped-def]
+    fade = _fade(then, last[row])
+    counts[row, _N] += fade * weight
+    counts[row, _P] += fade * positive

@@ -233,6 +233,11 @@ STATELESS: dict[str, Target] = {
 TARGETS = (*STATELESS, "idl-aligned")
 SAMPLED = frozenset({"random"})
 """Targets that also train, for each exposure, one pair of its user with a random item as a negative."""
+ESTIMATES = frozenset({"positive", "watch", "tce", "rce", "idl", "idl-aligned"})
+"""Targets that say of each unlabelled example how relevant it is; the mean of those should be the prior.
+
+The others leave it out, take silence as the answer, or let the annotator say, who is calibrated by what is said.
+"""
 EXPLICIT_ONLY = frozenset({"bce", "random"})
 """Targets to which silence says nothing at all."""
 

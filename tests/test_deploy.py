@@ -169,7 +169,7 @@ def test_no_registry_is_named_so_that_any_mirror_can_serve_the_build() -> None:
 def test_only_what_the_images_are_made_of_reaches_the_build() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
-    packages = {"contract", "models", "service", "trainer", "winnow"}
+    packages = {"benchmarks", "contract", "models", "service", "trainer", "winnow"}
     assert {line[1:] for line in lines if line.startswith("!")} == packages | {
         "LICENSE",
         "README.md",

@@ -28,6 +28,7 @@ class GatePolicy:
     max_ece: float = 0.05
     max_log_loss_ratio: float = 1.10  # to always answering the recent rate of positives
     max_pseudo_label_share: float = 0.5
+    max_target_one_sidedness: float = 10.0  # above it the targets have collapsed to one class
     max_bytes: int = 16 * 2**30
 
 
@@ -46,6 +47,7 @@ class CandidateReport:
     log_loss: float
     prior_log_loss: float
     pseudo_label_share: float
+    target_one_sidedness: float
     bytes: int
 
 
@@ -89,6 +91,11 @@ def judge_candidate(report: CandidateReport, policy: GatePolicy) -> Judgement:
                 report.pseudo_label_share > policy.max_pseudo_label_share,
                 f"one-sided: {report.pseudo_label_share:.0%} of pseudo-labels are positive, "
                 f"the bound is {policy.max_pseudo_label_share:.0%}",
+            ),
+            (
+                report.target_one_sidedness > policy.max_target_one_sidedness,
+                f"one-sided: the mean target is a factor {report.target_one_sidedness:.3g} from the prior, "
+                f"the bound is {policy.max_target_one_sidedness:g}",
             ),
         ]
         if fails

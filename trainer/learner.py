@@ -185,10 +185,11 @@ class Learner:
                 self.backbone.start_rows(space, torch.from_numpy(fresh).to(self.device), self._random)
                 self.optimizer.start_rows(self.backbone, space, torch.from_numpy(fresh).to(self.device))
         described = np.flatnonzero((rows[1] != 0) & ~out)
-        self.item_side[rows[1][described], ITEM_SLOTS] = side[described, ITEM_SLOTS]
+        item, own = rows[1][described], side[described, ITEM_SLOTS]
+        own = np.where(own != 0, own, self.item_side[item, ITEM_SLOTS])  # an event need not say what is known already
+        self.item_side[item, ITEM_SLOTS] = own
         if self.backbone.reads_items:
-            own = side[described, ITEM_SLOTS].astype(np.int64)
-            self.backbone.describe_items(self._tensor(rows[1][described]), self._tensor(own))
+            self.backbone.describe_items(self._tensor(item), self._tensor(own.astype(np.int64)))
         return rows[0], rows[1], side
 
     def _invent(self, events: Events, pairs: _Pairs) -> Invented | None:
@@ -231,7 +232,7 @@ class Learner:
         w, weight = self.target(examples)
         group = self.steering.groups(batch.cell, batch.quantile, batch.side)
         unsaid = batch.label == UNLABELLED
-        return Proposal(self._float(logit), w, weight, torch.ones_like(w), unsaid, group)
+        return Proposal(self._float(logit), w, weight, torch.ones_like(w), unsaid, group, silence)
 
     def _train(self, step: Step, proposal: Proposal, batch: Held, match: Tensor, learned: Mask) -> None:
         """Change the backbone: the explicit head toward the targets, the watch head toward the quantiles."""

@@ -55,6 +55,18 @@ class TrainerMetrics:
                 "pseudo_label_share": "Share of the latest events with pseudo-label 1",
             }.items()
         }
+        self._quality |= {
+            "idl_one_sidedness": Gauge(
+                "winnow_trainer_idl_one_sidedness_ratio",
+                "How far the mean target of Inverse Dual Loss is from the prior, as a factor; above 10 is a collapse",
+                registry=registry,
+            ),
+            "target_one_sidedness": Gauge(
+                "winnow_trainer_target_one_sidedness_ratio",
+                "The same of the targets in use; the gate holds a version above 10",
+                registry=registry,
+            ),
+        }
 
     def serve(self, host: str, port: int) -> None:
         """Answer GET /metrics on a daemon thread. Raises SetupError if the address is taken."""

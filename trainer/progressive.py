@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from contract.watch import long_views
 from models.inverse_gradient import Direction
+from models.targets import ESTIMATES, one_sidedness
 from trainer.frozen import Frozen
 from trainer.labels import POSITIVE, UNLABELLED
 from trainer.learner import Learner
@@ -73,6 +74,10 @@ class Quality:
     pseudo_label_share: float  # share of the window labelled 1
     prior: float  # share of explicit positives among recent exposures
     idl_target_mean: float  # mean of paper IDL's target over all that was unlabelled
+    idl_one_sidedness: float  # how far that mean is from the prior, as a factor; above 10 is a collapse
+    target_one_sidedness: (
+        float  # the same of the targets in use, of late; 1 where they claim nothing (see models.targets.ESTIMATES)
+    )
     directions: dict[str, int]  # Inverse Gradient's decisions
 
 
@@ -84,11 +89,12 @@ class Progressive:
         self.long_view = RunningAUC()
         self.events = 0
         self._window = np.zeros((WINDOW_EVENTS, 4))  # logit, score, positive, pseudo-label
-        self._slates: list[tuple[npt.NDArray[np.uint64], Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]] = []
+        self._slates: list[tuple[npt.NDArray[np.generic], ...]] = []  # user, logit, positive, watch logit, long view
         self._slate_sums = np.zeros((2, 2))  # [explicit, long view] x [GAUC * weight, weight]
         self._frozen: Frozen | None = None
         self._in_epoch = 0
         self._idl = np.zeros(2)  # sum of IDL targets, unlabelled events
+        self._targets = np.zeros(2)  # decayed over WINDOW_EVENTS: sum of targets, unlabelled events
         self._prior = 0.0
         self._directions = dict.fromkeys(Direction, 0)
 
@@ -98,13 +104,16 @@ class Progressive:
         positive = report.label == POSITIVE
         long_view = long_views(report.events.watch_ms, report.events.duration_ms)
         self.explicit.add(report.logit, positive)
-        self.long_view.add(report.logit[watched], long_view[watched])
+        self.long_view.add(report.watch_logit[watched], long_view[watched])
         place = (self.events + np.arange(len(report))) % WINDOW_EVENTS
         labelled = report.score > report.calibration.threshold
         self._window[place] = np.stack([report.logit, report.score, positive, labelled], 1)
         self.events += len(report)
         unlabelled = report.label == UNLABELLED
         self._idl += report.idl_target[unlabelled].sum(), unlabelled.sum()
+        self._targets *= 0.5 ** (len(report) / WINDOW_EVENTS)
+        if learner.settings.target in ESTIMATES:
+            self._targets += report.target[unlabelled].sum(), unlabelled.sum()
         self._prior = report.prior
         if report.decision:
             self._directions[report.decision.direction] += 1
@@ -117,8 +126,8 @@ class Progressive:
             events = report.events
             user, item = learner.users.rows(events.user_key), learner.items.rows(events.item_key)
             side = learner.side_of(events)
-            logit = self._frozen.predict(user.astype(np.int64), item.astype(np.int64), side).logit
-            self._slates.append((events.user_key, logit, positive, long_view))
+            frozen = self._frozen.predict(user.astype(np.int64), item.astype(np.int64), side)
+            self._slates.append((events.user_key, frozen.logit, positive, frozen.watch_logit, long_view))
         self._in_epoch += len(report)
         if self._in_epoch >= SLATE_EVENTS:
             self._close_slates()
@@ -131,8 +140,8 @@ class Progressive:
     def _open_slate_sums(self) -> Floats:
         sums = np.zeros((2, 2))
         if self._slates:
-            user, logit, *labels = (np.concatenate(column) for column in zip(*self._slates, strict=True))
-            for row, label in enumerate(labels):
+            user, *pairs = (np.concatenate(column) for column in zip(*self._slates, strict=True))
+            for row, (logit, label) in enumerate((pairs[:2], pairs[2:])):
                 found = gauc(logit, label, user)
                 if found.groups:
                     sums[row] = found.value * found.weight, found.weight
@@ -158,9 +167,14 @@ class Progressive:
             window_ece=ece(score, said) if some else float("nan"),
             pseudo_label_share=float(labelled.mean()) if some else float("nan"),
             prior=self._prior,
-            idl_target_mean=float(self._idl[0] / self._idl[1]) if self._idl[1] else float("nan"),
+            idl_target_mean=_mean(self._idl),
+            idl_one_sidedness=one_sidedness(_mean(self._idl), self._prior) if self._idl[1] else float("nan"),
+            target_one_sidedness=self._target_one_sidedness(),
             directions={direction.value: count for direction, count in self._directions.items()},
         )
+
+    def _target_one_sidedness(self) -> float:
+        return one_sidedness(_mean(self._targets), self._prior) if self._targets[1] else 1.0
 
     def state(self) -> State:
         """Return what `restore` needs. The frozen copy is not kept: after a restart its epoch starts anew."""
@@ -171,6 +185,7 @@ class Progressive:
             "window": self._window[: min(self.events, WINDOW_EVENTS)],
             "slate_sums": self._slate_sums + self._open_slate_sums(),
             "idl": self._idl,
+            "targets": self._targets,
             "prior": np.array([self._prior]),
             "directions": np.array(list(self._directions.values())),
         }
@@ -182,6 +197,10 @@ class Progressive:
         self.events = int(state["events"][0])
         self._window[: len(state["window"])] = state["window"]
         self._slate_sums = np.array(state["slate_sums"])
-        self._idl = np.array(state["idl"])
+        self._idl, self._targets = np.array(state["idl"]), np.array(state["targets"])
         self._prior = float(state["prior"][0])
         self._directions = dict(zip(Direction, state["directions"].tolist(), strict=True))
+
+
+def _mean(sums: Floats) -> float:
+    return float(sums[0] / sums[1]) if sums[1] else float("nan")

@@ -84,6 +84,7 @@ class Publisher:
             log_loss=quality.window_log_loss,
             prior_log_loss=quality.window_prior_log_loss,
             pseudo_label_share=quality.pseudo_label_share,
+            target_one_sidedness=quality.target_one_sidedness,
             bytes=sum(path.stat().st_size for path in exported.directory.iterdir()),
         )
 

@@ -48,6 +48,8 @@ class Proposal:
     sign: Tensor  # [B] 1, or -1 where the gradient is to be reversed
     unsaid: npt.NDArray[np.bool_]  # [B]
     group: Groups  # [B]
+    silence: float = 1.0  # how far saying nothing counts as a no, to the judges as to the target
+    chosen: Floats | None = None  # [B] what was made of each example: 1 direct, 0 keep, -1 inverse; None = all direct
     decision: Decision | None = None
 
     def upstream(self) -> Tensor:
@@ -101,7 +103,7 @@ class Steering:
             chosen[unsaid] = local_signs(alignment, group)
             return self._reverse(proposal, chosen)
         chosen[unsaid] = reweighted(alignment)
-        return replace(proposal, weight=proposal.weight * _like(chosen, proposal.weight))
+        return replace(proposal, weight=proposal.weight * _like(chosen, proposal.weight), chosen=np.sign(chosen))
 
     def _observe(self, step: Step, proposal: Proposal, judges: Held, unsaid: npt.NDArray[np.bool_]) -> None:
         """Show the test how far each group's unlabelled examples agree with the judges."""
@@ -112,18 +114,20 @@ class Steering:
         """Give each group the direction it has, whether or not anybody judged this batch."""
         chosen = np.where(unsaid, self.test.direction[proposal.group], 1.0)
         flipped = torch.where(_like(chosen, proposal.w) < 0, 1.0 - proposal.w, proposal.w)
-        return replace(proposal, w=flipped, weight=proposal.weight * _like(np.abs(chosen), proposal.weight))
+        weight = proposal.weight * _like(np.abs(chosen), proposal.weight)
+        return replace(proposal, w=flipped, weight=weight, chosen=chosen)
 
     def _reverse(self, proposal: Proposal, signs: Floats) -> Proposal:
         sign = _like(signs, proposal.sign)
-        return replace(proposal, sign=torch.where(sign < 0, -1.0, 1.0), weight=proposal.weight * sign.abs())
+        weight = proposal.weight * sign.abs()
+        return replace(proposal, sign=torch.where(sign < 0, -1.0, 1.0), weight=weight, chosen=signs)
 
     def _judge(self, step: Step, proposal: Proposal, judges: Held, unsaid: npt.NDArray[np.bool_]) -> Proposal:
         """The paper's decision: one direction for all that is unlabelled in the batch."""
         upstream = proposal.upstream() * _like(unsaid.astype(np.float64), proposal.logit)
         examples = float(proposal.weight[torch.from_numpy(unsaid)].sum())
         mean = step.gradients(self._padded(upstream / examples, len(judges)))
-        said, weight, offset = self._judging(judges, proposal.logit)
+        said, weight, offset = self._judging(judges, proposal)
         first = len(proposal.logit)
 
         def held_out_loss(parameters: Parameters) -> Tensor:
@@ -136,7 +140,7 @@ class Steering:
         return replace(self._reverse(proposal, signs), decision=decision)
 
     def _alignment(self, step: Step, proposal: Proposal, judges: Held) -> Floats:
-        said, weight, offset = self._judging(judges, proposal.logit)
+        said, weight, offset = self._judging(judges, proposal)
         first = len(proposal.logit)
         p = torch.sigmoid(step.logits()[first:, EXPLICIT] + offset)
         judging = torch.cat([torch.zeros_like(proposal.logit), weight * (p - said) / weight.sum()])
@@ -144,13 +148,11 @@ class Steering:
         return alignments(step, self._spaces, _explicit(judging), upstream)[:first]
 
     @staticmethod
-    def _judging(judges: Held, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _judging(judges: Held, proposal: Proposal) -> tuple[Tensor, Tensor, Tensor]:
         """Return label, weight and offset of the judges, each [J]."""
-        return (
-            _like((judges.label == POSITIVE).astype(np.float64), like),
-            _like(judges.judge_weights(), like),
-            _like(judges.offset[:, EXPLICIT], like),
-        )
+        columns = (judges.label == POSITIVE, judges.judge_weights(proposal.silence), judges.offset[:, EXPLICIT])
+        said, weight, offset = (_like(column, proposal.logit) for column in columns)
+        return said, weight, offset
 
     @staticmethod
     def _padded(upstream: Tensor, judges: int) -> Tensor:
@@ -159,11 +161,10 @@ class Steering:
 
 def direction_of(proposal: Proposal) -> Direction:
     """Return what was done with the unlabelled part as a whole: the direction of most of it."""
-    unsaid = torch.from_numpy(proposal.unsaid)
-    if not bool(proposal.unsaid.any()):
+    if proposal.chosen is None or not proposal.unsaid.any():
         return Direction.DIRECT
-    sign = (proposal.sign * (proposal.weight > 0))[unsaid].sum()
-    return Direction.DIRECT if sign > 0 else Direction.INVERSE if sign < 0 else Direction.KEEP
+    total = proposal.chosen[proposal.unsaid].sum()
+    return Direction.DIRECT if total > 0 else Direction.INVERSE if total < 0 else Direction.KEEP
 
 
 def _explicit(upstream: Tensor) -> Tensor:
@@ -171,5 +172,5 @@ def _explicit(upstream: Tensor) -> Tensor:
     return torch.stack([upstream, torch.zeros_like(upstream)], 1)
 
 
-def _like(array: Floats, tensor: Tensor) -> Tensor:
+def _like(array: npt.NDArray[np.generic], tensor: Tensor) -> Tensor:
     return torch.from_numpy(np.asarray(array, np.float32)).to(tensor)

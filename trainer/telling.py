@@ -44,4 +44,5 @@ def put_right(
     more, positives = weight - told.weight, weight * w - told.weight * told.w
     at = np.flatnonzero(((more != 0.0) | (positives != 0.0)) & told.counted)
     if len(at):
-        counts.correct(user[at], item[at], side[at], more[at], positives[at])
+        later = told.counted[::-1].cumsum()[::-1].astype(np.int64)  # counted events from each one on
+        counts.correct(user[at], item[at], side[at], more[at], positives[at], later[at])

@@ -60,9 +60,12 @@ class Held:
         """Return no examples."""
         return _NONE
 
-    def judge_weights(self) -> Floats:
-        """Return 1 for what was said and SAMPLE for what stands for the unsaid rest. Shape [N]."""
-        return np.where(self.label == UNLABELLED, float(SAMPLE), 1.0)
+    def judge_weights(self, silence: float) -> Floats:
+        """Return 1 for what was said, and for what stands for the unsaid rest SAMPLE times `silence`. Shape [N].
+
+        `silence` is how far saying nothing counts as a no (see `models.targets.absence_share`).
+        """
+        return np.where(self.label == UNLABELLED, SAMPLE * silence, 1.0)
 
 
 def waits(event_key: Keys, label: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:

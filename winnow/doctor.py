@@ -18,6 +18,7 @@ from contract.registry import Registry
 from service.settings import ServiceSettings
 from winnow.embedded_log import server_binary
 
+_TRAINING = ("torch", "numba", "onnx", "pyarrow", "safetensors")
 LEAST_FREE_BYTES = 2 * 2**30
 
 
@@ -102,12 +103,12 @@ def check_port(host: str, port: int, home: Path) -> Finding:
 
 def check_training() -> Finding:
     """Training needs the `train` extra."""
-    missing = [name for name in ("torch", "onnx", "pyarrow", "safetensors") if importlib.util.find_spec(name) is None]
+    missing = [name for name in _TRAINING if importlib.util.find_spec(name) is None]
     if missing:
         return Finding(
             Health.WARN, f"training: {', '.join(missing)} missing; this host can serve only", "pip install '.[train]'"
         )
-    return Finding(Health.OK, "training: torch, onnx, pyarrow and safetensors are installed")
+    return Finding(Health.OK, f"training: {', '.join(_TRAINING)} are installed")
 
 
 def check_champion(home: Path) -> Finding:

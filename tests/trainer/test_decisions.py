@@ -38,6 +38,7 @@ GOOD = CandidateReport(
     log_loss=0.09,
     prior_log_loss=0.1,
     pseudo_label_share=0.02,
+    target_one_sidedness=1.0,
     bytes=1_000,
 )
 
@@ -58,6 +59,7 @@ GOOD = CandidateReport(
         ({"ece": 0.2}, Verdict.HOLD, "calibration"),
         ({"log_loss": 0.2}, Verdict.HOLD, "log loss"),
         ({"pseudo_label_share": 0.8}, Verdict.HOLD, "one-sided"),
+        ({"target_one_sidedness": 40.0}, Verdict.HOLD, "factor 40 from the prior"),
     ],
 )
 def test_the_gate(changes: dict[str, float], verdict: Verdict, reason: str) -> None:

@@ -206,7 +206,7 @@ def test_ig_sequential_flips_targets_where_inverse_and_goes_on_without_judges(di
     torch.testing.assert_close(found.w[unsaid], 1.0 - w if direction < 0 else w)
     assert found.weight[unsaid].tolist() == [float(abs(direction))] * int(unsaid.sum())
     assert (found.sign == 1.0).all()
-    assert direction_of(found) is (Direction.DIRECT if direction else Direction.KEEP)
+    assert direction_of(found) is {1: Direction.DIRECT, 0: Direction.KEEP, -1: Direction.INVERSE}[direction]
 
 
 def test_coin_flip_is_one_seeded_toss_a_group() -> None:

@@ -61,7 +61,7 @@ def test_judges_weigh_as_many_as_they_stand_for() -> None:
     key = keys(50_000)
     label = np.where(np.arange(len(key)) % 50 == 0, POSITIVE, UNLABELLED).astype(np.int8)
     held = replace(numbered(0, len(key)), label=label).take(waits(key, label))
-    weight = held.judge_weights()
+    weight = held.judge_weights(1.0)
     assert set(weight[held.label == POSITIVE]) == {1.0}
     assert weight.sum() == pytest.approx(len(key), rel=0.02)
 
