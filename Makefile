@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format docs bench bench-denoise clean
+.PHONY: demo test check format docs bench bench-denoise bench-train clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop (DATA=path for a KuaiRand log)
@@ -27,10 +27,13 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/python -m winnow.settings_page docs/configuration.md
 
-bench: bench-denoise  ## every benchmark
+bench: bench-train bench-denoise  ## every benchmark
 
 bench-denoise: $(VENV)/.dev  ## methods against each other (ARGS=--quick for a minute; the whole takes most of an hour)
 	$(BIN)/winnow bench denoise $(ARGS)
+
+bench-train: $(VENV)/.dev  ## training speed on one thread (ARGS=--quick for a smoke run)
+	$(BIN)/winnow bench train $(ARGS)
 
 clean:
 	rm -rf $(VENV) .winnow

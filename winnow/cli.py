@@ -16,6 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.denoising.command import denoise
+from benchmarks.speed.command import train as bench_train
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
 from contract.telemetry import configure_logs
@@ -33,6 +34,7 @@ app.add_typer(labels_app, name="labels")
 bench_app = typer.Typer(help="Every claim, measured on this machine.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
 bench_app.command("denoise")(one_line_errors(denoise))
+bench_app.command("train")(one_line_errors(bench_train))
 
 console = Console()
 _Settings = TypeVar("_Settings", bound=LogSettings)
