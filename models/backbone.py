@@ -25,6 +25,7 @@ Parameters = dict[str, Tensor]
 
 EXPLICIT, WATCH = 0, 1
 HEADS = 2
+WHOLE = slice(None)
 SPACES = ("users", "items", "sides")
 
 
@@ -41,6 +42,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def take(self, part: slice) -> "Batch":
+        """Return some of the pairs, with their context."""
+        context = {name: rows[part] for name, rows in self.context.items()}
+        return Batch(self.user[part], self.item[part], self.side[part], context)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from models.backbone import Batch, Parameters
+from models.backbone import WHOLE, Batch, Parameters
 from models.gmf import GMF
 from models.row_adagrad import RowAdagrad
 
@@ -47,11 +47,12 @@ class FusedGMFStep:
         """See `Step`."""
         return {name: torch.from_numpy(array) for name, array in self._arrays.items()}
 
-    def logits(self, parameters: Parameters | None = None) -> Tensor:
+    def logits(self, parameters: Parameters | None = None, part: slice = WHOLE) -> Tensor:
         """See `Step`."""
-        arrays = self._arrays if parameters is None else {name: part.numpy() for name, part in parameters.items()}
-        found = np.empty((len(self._local["users"]), 2), np.float32)
-        _forward(*self._places(), *(arrays[name] for name in _NAMES), found)
+        arrays = self._arrays if parameters is None else {name: whole.numpy() for name, whole in parameters.items()}
+        places = [local[part] for local in self._places()]
+        found = np.empty((len(places[0]), 2), np.float32)
+        _forward(*places, *(arrays[name] for name in _NAMES), found)
         return torch.from_numpy(found)
 
     def gradients(self, upstream: Tensor) -> Parameters:

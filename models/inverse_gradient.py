@@ -52,7 +52,9 @@ def propose(
 ) -> Parameters:
     """Return theta + sign * rate * g, or + sign * rate * sgn(g) where `inner` is "sign"; new tensors."""
     return {
-        name: theta.detach() + sign * rate * (gradients[name].sign() if inner == "sign" else gradients[name])
+        name: torch.add(
+            theta.detach(), gradients[name].sign() if inner == "sign" else gradients[name], alpha=sign * rate
+        )
         for name, theta in parameters.items()
     }
 
@@ -66,8 +68,9 @@ def judge(
     inner: Inner = "sgd",
 ) -> Decision:
     """Try the three candidates and decide. `gradients` are those of the mean loss of the unlabelled batch."""
+    theta = {name: parameter.detach() for name, parameter in parameters.items()}
     losses = {
-        direction: float(held_out_loss(propose(parameters, gradients, rate, sign, inner)))
+        direction: float(held_out_loss(propose(theta, gradients, rate, sign, inner) if sign else theta))
         for direction, sign in STEP_SIGN.items()
     }
     return decide(losses)

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.backbone import Backbone, Batch, Parameters, logits, touch
+from models.backbone import WHOLE, Backbone, Batch, Parameters, logits, touch
 from models.fused_gmf import FusedGMFStep
 from models.gmf import GMF
 from models.row_adagrad import RowAdagrad
@@ -24,8 +24,8 @@ class Step(Protocol):
     def parameters(self) -> Parameters:
         """Tables cut to the rows of the batch, dense parameters whole."""
 
-    def logits(self, parameters: Parameters | None = None) -> Tensor:
-        """Return the logits of the batch, under these or other parameters of the same shapes. Shape [B, 2]."""
+    def logits(self, parameters: Parameters | None = None, part: slice = WHOLE) -> Tensor:
+        """Return the logits of the batch, or a part of it, under these or other parameters alike. Shape [B, 2]."""
 
     def gradients(self, upstream: Tensor) -> Parameters:
         """Return the gradients of sum(upstream * logits). Shape [B, 2]; parameters as in `parameters`."""
@@ -51,13 +51,13 @@ class AutogradStep:
         """See `Step`."""
         return self._touched.parameters
 
-    def logits(self, parameters: Parameters | None = None) -> Tensor:
+    def logits(self, parameters: Parameters | None = None, part: slice = WHOLE) -> Tensor:
         """See `Step`."""
         if parameters is not None:
             with torch.no_grad():
-                return logits(self._backbone, parameters, self._touched.batch)
+                return logits(self._backbone, parameters, self._touched.batch.take(part))
         self._logits = logits(self._backbone, self._touched.parameters, self._touched.batch)
-        return self._logits.detach()
+        return self._logits.detach()[part]
 
     def gradients(self, upstream: Tensor) -> Parameters:
         """See `Step`."""

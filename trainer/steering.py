@@ -131,7 +131,8 @@ class Steering:
         first = len(proposal.logit)
 
         def held_out_loss(parameters: Parameters) -> Tensor:
-            return loss(step.logits(parameters)[first:, EXPLICIT] + offset, said, weight) / weight.sum()
+            answers = step.logits(parameters, slice(first, None))[:, EXPLICIT] + offset
+            return loss(answers, said, weight) / weight.sum()
 
         decision = judge(step.parameters, mean, held_out_loss, self.settings.meta_rate, self.settings.meta_inner)
         if self.settings.meta == "none":

@@ -39,7 +39,7 @@ def train(
     said = [{"demand": demand, "met": met, "seen": seen} for demand, met, seen in verdicts(figures)]
     seconds = {
         part: {str(name): timed.seconds for name, timed in getattr(figures, part).items()}
-        for part in ("paper", "batches", "metas", "backbones", "rows")
+        for part in ("paper", "batches", "metas", "backbones", "rows", "known")
     }
     (work / "figures.json").write_text(json.dumps({"verdicts": said, "cpu_seconds": seconds}, indent=1))
     page = report or (work / REPORT.name if quick else REPORT)
@@ -56,7 +56,7 @@ def measure(quick: bool, rounds: int, kuairand: Path, movielens: Path) -> "Figur
 
     from benchmarks.denoising.command import machine
     from benchmarks.speed.device import parity
-    from benchmarks.speed.learning import stepping, steps_on
+    from benchmarks.speed.learning import learner_on, stepping, steps_on
     from benchmarks.speed.page import Figures
     from benchmarks.speed.paper import epochs
     from benchmarks.speed.timing import interleaved
@@ -81,6 +81,7 @@ def measure(quick: bool, rounds: int, kuairand: Path, movielens: Path) -> "Figur
         metas=interleaved({meta: stepping(few, meta=meta) for meta in METAS}, rounds),
         backbones=interleaved({name: stepping(few, backbone=name) for name in BACKBONES}, 3),
         rows=interleaved({count: steps_on(count) for count in rows}, rounds),
+        known=interleaved({count: learner_on(count) for count in rows}, rounds),
         gpu=parity(few),
     )
 

@@ -93,18 +93,19 @@ def step(backbone: GMF, optimizer: RowAdagrad, pairs: Pairs, part: slice, held: 
         upstream[:, EXPLICIT] = slope
         cut.apply(cut.gradients(upstream))
         return count
-    unsaid = ~pairs.known[part]
+    unsaid = (~pairs.known[part]).to(slope.dtype)
     upstream[:count, EXPLICIT] = slope * unsaid
     pushed = cut.gradients(upstream)
+    upstream[:count, EXPLICIT] = slope * (1.0 - unsaid)
+    told = cut.gradients(upstream)
     said, weight = pairs.label[held], torch.ones(held.stop)
 
     def held_out_loss(parameters: Parameters) -> Tensor:
-        return loss(cut.logits(parameters)[count:, EXPLICIT], said, weight) / len(said)
+        return loss(cut.logits(parameters, slice(count, None))[:, EXPLICIT], said, weight) / len(said)
 
-    examples = float(unsaid.sum())
-    mean = {name: gradient / examples for name, gradient in pushed.items()}
-    direction = judge(cut.parameters, mean, held_out_loss, META_RATE).direction
-    sign = torch.where(unsaid, -STEP_SIGN[direction], 1.0)
-    upstream[:count, EXPLICIT] = slope * sign
-    cut.apply(cut.gradients(upstream))
+    rate = META_RATE / float(unsaid.sum())  # of a step along the mean gradient
+    direction = judge(cut.parameters, pushed, held_out_loss, rate).direction
+    for name, gradient in told.items():
+        gradient.add_(pushed[name], alpha=-STEP_SIGN[direction])
+    cut.apply(told)
     return count

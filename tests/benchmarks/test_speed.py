@@ -15,27 +15,34 @@ def timed(rate: float) -> Timed:
 
 
 def planted(
-    idl: float = 3e6, ig: float = 2.5e6, default: float = 4e5, slow: float = 1e6, gpu: float | None = None
+    idl: float = 3e6,
+    ig: float = 2.5e6,
+    default: float = 4e5,
+    slow: float = 1e6,
+    whole: float = 1e6,
+    gpu: float | None = None,
 ) -> Figures:
     return Figures(
         machine="a machine", command="a command", pairs="pairs", log="a log",
         paper={"plain": timed(3.5e6), "idl": timed(idl), "ig": timed(ig)},
         batches={2_048: timed(default)}, default_batch=2_048,
         metas={meta: timed(1e5) for meta in METAS}, backbones={name: timed(1e5) for name in BACKBONES},
-        rows={10_000: timed(1.1e6), 10_000_000: timed(slow)}, gpu=gpu,
+        rows={10_000: timed(1.1e6), 10_000_000: timed(slow)},
+        known={10_000: timed(1.1e6), 10_000_000: timed(whole)}, gpu=gpu,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("figures", "met"),
     [
-        (planted(), [True, True, True, True, True, None]),
-        (planted(idl=1.9e6), [False, True, True, True, True, None]),
-        (planted(ig=1.9e6), [True, False, False, True, True, None]),
-        (planted(default=2.9e5), [True, True, True, False, True, None]),
-        (planted(slow=0.9e6), [True, True, True, True, False, None]),
-        (planted(gpu=1e-5), [True, True, True, True, True, True]),
-        (planted(gpu=1e-3), [True, True, True, True, True, False]),
+        (planted(), [True, True, True, True, True, True, None]),
+        (planted(idl=1.9e6), [False, True, True, True, True, True, None]),
+        (planted(ig=1.9e6), [True, False, False, True, True, True, None]),
+        (planted(default=2.9e5), [True, True, True, False, True, True, None]),
+        (planted(slow=0.9e6), [True, True, True, True, True, False, None]),
+        (planted(whole=0.9e6), [True, True, True, True, False, True, None]),
+        (planted(gpu=1e-5), [True] * 7),
+        (planted(gpu=1e-3), [True] * 6 + [False]),
     ],
 )
 def test_each_verdict_follows_its_number(figures: Figures, met: list[bool | None]) -> None:
@@ -63,7 +70,7 @@ def test_ratios_are_of_time_an_example_round_by_round() -> None:
 def test_a_quick_run_writes_its_figures_and_its_page(tmp_path: Path) -> None:
     train(True, 3, tmp_path, tmp_path, tmp_path, None)
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert len(figures["verdicts"]) == 6
+    assert len(figures["verdicts"]) == 7
     assert set(figures["cpu_seconds"]["backbones"]) == set(BACKBONES)
     page = (tmp_path / "training.md").read_text()
     assert all(verdict["seen"] in page for verdict in figures["verdicts"])
