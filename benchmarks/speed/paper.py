@@ -1,8 +1,9 @@
 """The paper's methods at the level of models: GMF, rows already known, one step after another.
 
 An epoch goes once over the training pairs in batches. A fifth of them is explicit, the rest unlabelled. The Inverse
-Gradient step is that of the learner: the unlabelled gradient, three candidates judged on held-out explicit rows, then
-one update of explicit and unlabelled part in the chosen direction.
+Gradient step takes the unlabelled gradient, lets held-out explicit rows judge the three candidates, and applies explicit
+and unlabelled part in the chosen direction. It reuses the unlabelled gradient, which the learner's own step computes
+again: what that costs is in the table of metas, where the whole learner is timed.
 """
 
 from collections.abc import Callable

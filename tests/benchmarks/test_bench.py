@@ -17,7 +17,6 @@ from benchmarks.denoising.method import Method, default_method
 from benchmarks.denoising.noise_dial import Dial
 from benchmarks.denoising.parallel import measure_and_keep
 from benchmarks.denoising.recovery import COUNTS, D2Q, Recovery, W, Y
-from benchmarks.denoising.report.collapse import is_one_sided
 from benchmarks.denoising.report.comparisons import BETTER, WORSE, against_best_controls
 from benchmarks.denoising.report.page import write_page
 from benchmarks.denoising.report.verdict import verdict
@@ -176,10 +175,3 @@ def test_an_inverse_gradient_must_beat_both_none_and_the_coin(tmp_path: Path, ov
     )
     (claim,) = (claim for claim in verdict(results) if claim.number == 4)
     assert claim.met is met
-
-
-def test_a_model_is_one_sided_where_no_share_of_positives_explains_it() -> None:
-    assert is_one_sided(0.97, shown=0.001, prior=0.02)
-    assert is_one_sided(1e-5, shown=0.001, prior=0.02)
-    assert not is_one_sided(0.001, shown=0.001, prior=0.02)
-    assert not is_one_sided(0.02, shown=0.001, prior=0.02)

@@ -69,7 +69,7 @@ def test_ratios_are_of_time_an_example_round_by_round() -> None:
 
 def test_a_quick_run_writes_its_figures_and_its_page(tmp_path: Path) -> None:
     train(True, 3, tmp_path, tmp_path, tmp_path, None)
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    figures = json.loads((tmp_path / "figures-quick.json").read_text())
     assert len(figures["verdicts"]) == 7
     assert set(figures["cpu_seconds"]["backbones"]) == set(BACKBONES)
     page = (tmp_path / "training.md").read_text()

@@ -1,16 +1,16 @@
-"""Paper IDL's collapse: how far what the model says of the unlabelled stands from the share of positives.
+"""Paper IDL's collapse: how far the targets it gives the unlabelled stand from the share of positives.
 
-IDL sharpens what the model already believes, so it drifts to one side. A model is called one-sided where its mean
-probability over the unlabelled is more than `ONE_SIDED` times the true share of positives, or less than that part of
-the share it was shown: an honest model lies between the two.
+IDL sharpens what the model already believes, so it drifts to the majority class. One-sidedness is how many times rarer
+the smaller class is among the targets than it should be (`models.targets.one_sidedness`); above the gate's bound it is
+a collapse, and the trainer's gauge of the same name shows it while it learns.
 """
 
 from benchmarks.denoising.report.markdown import number, table
 from benchmarks.denoising.results import Entrant, Results
+from models.targets import one_sidedness
 from trainer.gates import GatePolicy
 
-ONE_SIDED = 4.0
-ALARM = GatePolicy().max_pseudo_label_share  # share of pseudo-labels on the positive side at which the gate holds
+ALARM = GatePolicy().max_target_one_sidedness
 _TARGETS = ("bce", "negative", "idl", "idl-aligned")
 
 
@@ -29,13 +29,13 @@ def collapse_table(results: Results) -> str:
     rows = []
     for condition in results.conditions("stream"):
         for entrant in collapse_entrants(results, condition):
-            probability, target, side, shown, prior = _means(results, condition, entrant.name)
-            sided = "**yes**" if is_one_sided(probability, shown, prior) else "no"
-            alarm = "**fires**" if side > ALARM else "silent"
-            means = [number(mean, 5) for mean in (probability, target, side, shown, prior)]
-            rows.append([entrant.name, condition, *means, sided, alarm])
-    heads = ["mean probability", "mean IDL target", "IDL targets over 1/2", "share shown positive", "share positive"]
-    return table(["method", "condition", *heads, "one-sided", f"alarm (over {ALARM:g})"], rows)
+            probability, target, shown = _means(results, condition, entrant.name)
+            sided = one_sidedness(target, shown)
+            alarm = "**fires**" if sided > ALARM else "silent"
+            means = [number(mean, 5) for mean in (probability, target, shown)]
+            rows.append([entrant.name, condition, *means, f"{sided:,.0f}", alarm])
+    heads = ["mean probability", "mean IDL target", "share shown positive", "one-sidedness"]
+    return table(["method", "condition", *heads, f"alarm (over {ALARM:g})"], rows)
 
 
 def collapse_words(results: Results) -> str:
@@ -43,24 +43,20 @@ def collapse_words(results: Results) -> str:
     conditions = results.conditions("stream")
     if not conditions or not results.series("stream", conditions[0], "idl", "idl_target_mean").values:
         return "Paper IDL was not measured on *stream*."
-    probability, target, side, shown, prior = _means(results, conditions[0], "idl")
-    sided = "one-sided" if is_one_sided(probability, shown, prior) else "not one-sided"
+    probability, target, shown = _means(results, conditions[0], "idl")
+    sided = one_sidedness(target, shown)
     return (
         f"Trained with paper IDL ({conditions[0]}), the model gives the unlabelled a mean probability of "
-        f"{number(probability, 5)} and IDL a mean target of {number(target, 5)}, where {number(prior)} of the "
-        f"exposures are positive; {number(side)} of the targets are over 1/2. That is {sided} by our bound (a factor "
-        f"of {ONE_SIDED:g}), and the gate's alarm at {ALARM:g} {'fires' if side > ALARM else 'stays silent'}."
+        f"{number(probability, 5)} and IDL a mean target of {number(target, 5)}, where {number(shown)} of the "
+        f"exposures were shown as positive: a factor of {sided:,.0f}, and the alarm at {ALARM:g} "
+        f"{'fires' if sided > ALARM else 'stays silent'}. With silence as the majority class, IDL ends as `negative` "
+        "does; where positives are the majority, it ends on their side."
     )
 
 
-def is_one_sided(probability: float, shown: float, prior: float) -> bool:
-    """Whether a mean probability stands far outside of what the shares of positives, shown and true, allow."""
-    return probability > ONE_SIDED * prior or probability < shown / ONE_SIDED
-
-
-def _means(results: Results, condition: str, name: str) -> tuple[float, float, float, float, float]:
-    probability, target, side, shown, prior = (
+def _means(results: Results, condition: str, name: str) -> tuple[float, float, float]:
+    probability, target, shown = (
         results.series("stream", condition, name, figure).mean
-        for figure in ("mean_probability", "idl_target_mean", "idl_positive_side", "shown_share", "prior")
+        for figure in ("mean_probability", "idl_target_mean", "shown_share")
     )
-    return probability, target, side, shown, prior
+    return probability, target, shown
