@@ -1,9 +1,9 @@
 """The paper's methods at the level of models: GMF, rows already known, one step after another.
 
 An epoch goes once over the training pairs in batches. A fifth of them is explicit, the rest unlabelled. The Inverse
-Gradient step takes the unlabelled gradient, lets held-out explicit rows judge the three candidates, and applies explicit
-and unlabelled part in the chosen direction. It reuses the unlabelled gradient, which the learner's own step computes
-again: what that costs is in the table of metas, where the whole learner is timed.
+Gradient step takes the unlabelled gradient, lets held-out explicit rows judge the three candidates, and applies both
+parts, the unlabelled one in the chosen direction. It reuses the unlabelled gradient, which the learner's own step
+computes again: what that costs is in the table of metas, where the whole learner is timed.
 """
 
 from collections.abc import Callable
