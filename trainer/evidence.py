@@ -49,6 +49,11 @@ class WatchEvidence:
         """The smoothed rate of explicit positives among recent exposures."""
         return _smoothed(self._all)
 
+    @property
+    def positives(self) -> float:
+        """How many explicit positives there were, decayed."""
+        return float(self._all[1])
+
     def tables(self) -> WatchTables:
         """Return the tables as they are now."""
         overall = _smoothed(self._cells.sum(1))

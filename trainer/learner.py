@@ -225,7 +225,7 @@ class Learner:
             belief=self._float(np.concatenate([belief, late])),
             told=self._float(batch.cell != NO_CELL),
             prior=prior,
-            belief_share=belief_share(prior),
+            belief_share=belief_share(prior, self.evidence.positives),
             absence_share=silence,
             seen=self.stepped,
         )

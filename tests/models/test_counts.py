@@ -292,7 +292,7 @@ def test_the_shares_are_the_smoothed_ones() -> None:
     play(found, stream, [])
     n, p, _, _, e, d = found.totals[:6]
     assert found.positive_rate == pytest.approx((p + 0.4) / (n + 20))
-    assert found.negative_share == pytest.approx(d / (e + 8))
+    assert found.negative_share == pytest.approx(d / (e + 30))
 
 
 def test_restored_counts_go_on_bitwise_in_larger_tables_too() -> None:

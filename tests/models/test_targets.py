@@ -283,12 +283,15 @@ def test_evidence_mixes_belief_in_but_never_against_an_explicit_negative() -> No
     assert weight.tolist() == [1.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(("rate", "share"), [(0.02, 0.0), (0.005, 0.0), (0.0035, 0.15), (0.002, 0.3), (0.0001, 0.3)])
-def test_belief_counts_only_where_explicit_feedback_is_scarce(rate: float, share: float) -> None:
-    assert belief_share(rate) == pytest.approx(share)
+@pytest.mark.parametrize(("rate", "share"), [(0.02, 0.0), (0.005, 0.0), (0.0035, 0.05), (0.002, 0.1), (0.0001, 0.1)])
+@pytest.mark.parametrize(("positives", "trust"), [(0.0, 0.0), (25.0, 0.25), (100.0, 1.0), (1e6, 1.0)])
+def test_belief_counts_only_where_explicit_feedback_is_scarce_and_the_annotator_has_seen_some(
+    rate: float, share: float, positives: float, trust: float
+) -> None:
+    assert belief_share(rate, positives) == pytest.approx(share * trust)
 
 
-@pytest.mark.parametrize(("negatives", "share"), [(0.0, 1.0), (0.1, 1.0), (0.175, 0.5), (0.25, 0.0), (0.9, 0.0)])
+@pytest.mark.parametrize(("negatives", "share"), [(0.0, 1.0), (0.05, 1.0), (0.085, 0.5), (0.12, 0.0), (0.9, 0.0)])
 def test_silence_counts_as_a_no_only_where_viewers_rarely_say_no(negatives: float, share: float) -> None:
     assert absence_share(negatives) == pytest.approx(share)
 

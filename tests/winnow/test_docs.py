@@ -16,7 +16,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 @pytest.mark.parametrize(("heading", "setting"), [("Targets", "target"), ("Metas", "meta"), ("Backbones", "backbone")])
 def test_each_method_has_one_row(heading: str, setting: str) -> None:
     section = re.split(r"^## ", METHODS.split(f"\n## {heading}", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
-    rows = re.findall(r"^\| `([a-z][a-z-]*)`", section, flags=re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z][a-z0-9-]*)`", section, flags=re.MULTILINE)
     assert sorted(rows) == sorted(get_args(LearnerSettings.model_fields[setting].annotation))
 
 
