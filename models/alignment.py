@@ -43,8 +43,10 @@ def local_signs(alignment: Floats, group: Groups) -> Floats:
 def reweighted(alignment: Floats) -> Floats:
     """Return max(0, a_i), scaled so that the weights have mean 1; all 0 where nothing agrees. Shape [B] -> [B]."""
     agreeing = np.maximum(alignment, 0.0)
-    total = agreeing.sum()
-    return agreeing * (len(agreeing) / total) if total > 0 else agreeing
+    if not agreeing.any():
+        return agreeing
+    agreeing = agreeing / agreeing.max()  # first, since a_i may be too small to divide by
+    return agreeing * (len(agreeing) / agreeing.sum())
 
 
 def group_means(alignment: Floats, group: Groups, groups: int) -> Floats:
