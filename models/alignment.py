@@ -46,7 +46,7 @@ def reweighted(alignment: Floats) -> Floats:
     if not agreeing.any():
         return agreeing
     agreeing = agreeing / agreeing.max()  # first, since a_i may be too small to divide by
-    return agreeing * (len(agreeing) / agreeing.sum())
+    return np.asarray(agreeing * (len(agreeing) / agreeing.sum()))
 
 
 def group_means(alignment: Floats, group: Groups, groups: int) -> Floats:
