@@ -41,7 +41,7 @@ class LearnerSettings(BaseSettings):
     dim: int = Field(default=16, ge=1, le=512, description="Width of the embeddings.")
     batch_events: int = Field(default=2_048, ge=1, le=65_536, description="Most events in one step.")
     wait_events: int = Field(
-        default=4_096, ge=0, le=1_000_000, description="Events that pass before an explicit one is learned."
+        default=4_096, ge=0, le=1_000_000, description="Events that pass before the backbone learns an explicit one."
     )
     holdout_share: float = Field(default=0.02, ge=0, le=0.5, description="Share of events kept for the gate for good.")
     holdout_events: int = Field(
