@@ -44,6 +44,18 @@ class ScoreRequest(BaseModel):
     )
 
 
+class ScoreBatchRequest(BaseModel):
+    """Body of `POST /v1/score:batch`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    requests: list[ScoreRequest] = Field(
+        min_length=1,
+        description="One a user; all are answered by the same version.",
+        examples=[[{"user_id": "u1", "candidates": ["v1", "v2"]}]],
+    )
+
+
 class Reasons(BaseModel):
     """The parts of a logit; they sum to it."""
 
@@ -102,6 +114,23 @@ class ScoreResponse(BaseModel):
     known_user: bool = Field(description="Whether the model has a row of its own for the user.", examples=[True])
     items: list[ScoredItem] | None = Field(default=None, description="With `format: items`.")
     columns: ScoreColumns | None = Field(default=None, description="With `format: columns`.")
+
+
+class UserScores(BaseModel):
+    """One user's answer in a batch, best first."""
+
+    user_id: str = Field(description="As sent, integers as text.", examples=["u1"])
+    known_user: bool = Field(description="Whether the model has a row of its own for the user.", examples=[True])
+    items: list[ScoredItem] | None = Field(default=None, description="With `format: items`.")
+    columns: ScoreColumns | None = Field(default=None, description="With `format: columns`.")
+
+
+class ScoreBatchResponse(BaseModel):
+    """Answer of `POST /v1/score:batch`."""
+
+    request_id: str = Field(examples=["5f0c6c1e4f3a4a35"])
+    model: ServingModel
+    results: list[UserScores] = Field(description="One a request, in the order sent.")
 
 
 class LikelihoodRatios(BaseModel):

@@ -1,25 +1,23 @@
-"""The event log: Redis Streams, one per partition, and the only place that speaks Redis Streams commands.
+"""The event log: Redis Streams, one per partition, as the trainer and the command line use them.
 
-The service appends blocks (`AsyncEventLog`); the trainer reads after a position of its own, publishes the position its
-checkpoint covers, and trims behind it (`EventLog`). Reads never go through a consumer group, where one lost reply would
+The service appends blocks (`contract.async_event_log`); the trainer reads after a position of its own, publishes the
+position its checkpoint covers, and trims behind it. Reads never go through a consumer group, where one lost reply would
 skip entries; the group only shows the lag to whoever looks.
 
 Promises kept here: a returned append is on disk (P1, with `appendfsync always`); untrained entries are never
 trimmed (P9).
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import redis
-import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from contract.errors import LogFull, LogUnavailable
+from contract.errors import LogUnavailable
 from contract.hashing import PARTITIONS
 
 GROUP = "winnow-trainer"
@@ -241,47 +239,6 @@ class EventLog:
 
     def _covered(self, key: str, position: StreamId) -> int:
         return len(cast(list[Any], self._redis.xrange(key, max=str(position)))) if position > BEGINNING else 0
-
-
-class AsyncEventLog:
-    """The log as the service uses it: append, and how full it is. Every call has a deadline."""
-
-    def __init__(self, url: str, timeout_s: float, max_entries: int) -> None:
-        """Connect lazily. `max_entries` bounds the stored entries a partition, trained or not."""
-        self._redis = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
-        )
-        self._timeout_s = timeout_s
-        self._max_entries = max_entries
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._redis.aclose()
-
-    async def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
-        """Append {partition: (events, block)} in one transaction; return once the server confirms it is on disk.
-
-        Raises LogUnavailable if there is no confirmation in time (the append may still happen: retry with the same
-        event ids), LogFull if a partition holds `max_entries`.
-        """
-        try:
-            async with asyncio.timeout(self._timeout_s), self._redis.pipeline(transaction=True) as pipe:
-                for partition in blocks:
-                    pipe.xlen(stream_key(partition))
-                fullest = max(await pipe.execute(), default=0)
-                if fullest >= self._max_entries:
-                    raise LogFull(
-                        f"a partition of the event log holds {fullest} entries, the bound is {self._max_entries}; "
-                        "see why the trainer lags, or raise WINNOW_LOG_MAX_ENTRIES"
-                    )
-                for partition, (count, block) in blocks.items():
-                    pipe.xadd(stream_key(partition), append_arguments(count, block))
-                await pipe.execute()
-        except (redis.RedisError, TimeoutError, OSError) as error:
-            raise LogUnavailable("the event log did not confirm in time; retry with the same event ids") from error
 
 
 def _entry(partition: int, row: Sequence[Any]) -> Entry:

@@ -1,26 +1,22 @@
-"""One finished exposure or explicit action: as callers send it, and packed in columns as the log keeps it.
+"""One finished exposure or explicit action: as callers send it, and in columns.
 
-`FeedbackEvent` is the edge: pydantic validates bytes from outside. `Events` is the inside: one NumPy array per field.
-`encode_block` and `decode_block` are the packed form of one log entry:
-
-    "WNW1" | n: uint32 | n fixed-width records (RECORD) | texts, field by field, UTF-8, lengths in the records
-
-All numbers are little-endian. A block that breaks any of its own lengths or a bound raises CorruptBlock.
+`FeedbackEvent` is the edge: pydantic validates bytes from outside. `EventLists` is what validation hands on, one list
+a field. `Events` is the inside: one NumPy array a field, and keys. `contract.blocks` packs them for the log.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from itertools import chain
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from contract.errors import CorruptBlock
-from contract.hashing import Keys, event_key, id_keys
+from contract.hashing import Keys, event_keys, id_keys
 
 ABSENT = -1  # watch_ms, duration_ms, position, foreground: not given
 MAX_ID_CHARACTERS = 128
@@ -49,6 +45,7 @@ class Action(StrEnum):
 
 
 _ACTIONS = list(Action)
+_BITS = {action: action.bit for action in Action}
 POSITIVE_ACTIONS = Action.LIKE.bit | Action.FOLLOW.bit | Action.SHARE.bit | Action.COMMENT.bit
 NEGATIVE_ACTIONS = Action.DISLIKE.bit | Action.NOT_INTERESTED.bit | Action.REPORT.bit
 
@@ -58,6 +55,11 @@ def action_names(mask: int) -> list[str]:
     return [action.value for action in _ACTIONS if mask & action.bit]
 
 
+def action_mask(actions: Sequence[Action]) -> int:
+    """Return the packed `actions` byte; one said twice counts once."""
+    return sum([_BITS[action] for action in set(actions)]) if actions else 0
+
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -65,8 +67,13 @@ def _text_of(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def fit_for_ids(text: str) -> bool:
+    """Return whether ids made of this text hold no control characters and no lone surrogates."""
+    return text.isprintable() or not _CONTROL.search(text)  # what is printable holds neither, and is found 20 x faster
+
+
 def _without_control(value: str) -> str:
-    if _CONTROL.search(value):
+    if not fit_for_ids(value):
         raise ValueError("control characters and lone surrogates are not allowed in an id")
     return value
 
@@ -79,8 +86,11 @@ ExternalId = Annotated[
 ]
 
 
-def _epoch_ms(value: Any) -> Any:
-    """Accept epoch milliseconds, or an ISO 8601 / RFC 3339 time with its offset."""
+def epoch_ms(value: Any) -> Any:
+    """Return the epoch milliseconds of an ISO 8601 / RFC 3339 time with its offset; anything but text as it is.
+
+    Raises ValueError if the text is no such time.
+    """
     if not isinstance(value, str):
         return value
     try:
@@ -103,7 +113,7 @@ class FeedbackEvent(BaseModel):
     )
     user_id: ExternalId = Field(description="Who watched; text or integer.", examples=["u1"])
     item_id: ExternalId = Field(description="What was watched; text or integer.", examples=["v2"])
-    at: Annotated[int, BeforeValidator(_epoch_ms, json_schema_input_type=int | str)] = Field(
+    at: Annotated[int, BeforeValidator(epoch_ms, json_schema_input_type=int | str)] = Field(
         ge=0,
         le=MAX_AT_MS,
         description="When the view ended: epoch milliseconds, or RFC 3339 with its offset.",
@@ -142,6 +152,58 @@ Texts = npt.NDArray[np.object_]
 TAG_SEPARATOR = "\x1f"  # a control character, which no id may hold
 
 
+class EventLists(NamedTuple):
+    """Validated events in columns of plain values, all of length N: cheap to make of one event, cheap to join.
+
+    Numbers that were not given are ABSENT, texts "".
+    """
+
+    event_id: Sequence[str]
+    user_id: Sequence[str]
+    item_id: Sequence[str]
+    at_ms: Sequence[int]
+    watch_ms: Sequence[int]
+    duration_ms: Sequence[int]
+    actions: Sequence[int]  # bit masks of Action
+    surface: Sequence[str]
+    author_id: Sequence[str]
+    tags: Sequence[str]  # joined by U+001F
+    position: Sequence[int]
+    foreground: Sequence[int]
+    impression_id: Sequence[str]
+
+    @property
+    def number(self) -> int:
+        """How many events there are."""
+        return len(self.event_id)
+
+    @classmethod
+    def of_models(cls, events: Sequence[FeedbackEvent]) -> "EventLists":
+        """Return validated events as lists."""
+        return cls(
+            event_id=[event.event_id for event in events],
+            user_id=[event.user_id for event in events],
+            item_id=[event.item_id for event in events],
+            at_ms=[event.at for event in events],
+            watch_ms=[_or_absent(event.watch_ms) for event in events],
+            duration_ms=[_or_absent(event.duration_ms) for event in events],
+            actions=[action_mask(event.actions) for event in events],
+            surface=[event.surface or "" for event in events],
+            author_id=[event.author_id or "" for event in events],
+            tags=[TAG_SEPARATOR.join(event.tags) for event in events],
+            position=[_or_absent(event.position) for event in events],
+            foreground=[_or_absent(event.foreground) for event in events],
+            impression_id=[event.impression_id or "" for event in events],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["EventLists"]) -> "EventLists":
+        """Return all events of the parts, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*[list(chain.from_iterable(lists)) for lists in zip(*parts, strict=True)])
+
+
 @dataclass(frozen=True)
 class Events:
     """Events in columns, all of length N. Text columns hold str, "" where a field was not given."""
@@ -168,127 +230,42 @@ class Events:
 
     def take(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice) -> "Events":
         """Return the chosen events, in the order of the index."""
-        return Events(**{name: getattr(self, name)[index] for name in _COLUMNS})
+        return Events(**{name: getattr(self, name)[index] for name in COLUMNS})
 
     @classmethod
     def concatenate(cls, parts: Sequence["Events"]) -> "Events":
         """Return all events of the parts, in order. At least one part."""
-        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS})
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS})
+
+    @classmethod
+    def from_lists(cls, lists: EventLists) -> "Events":
+        """Return validated events in arrays, with their keys."""
+        user_key = id_keys(lists.user_id)
+        return cls(
+            event_key=event_keys(lists.event_id, user_key),
+            user_key=user_key,
+            item_key=id_keys(lists.item_id),
+            at_ms=np.array(lists.at_ms, np.int64),
+            watch_ms=np.array(lists.watch_ms, np.int32),
+            duration_ms=np.array(lists.duration_ms, np.int32),
+            actions=np.array(lists.actions, np.uint8),
+            position=np.array(lists.position, np.int16),
+            foreground=np.array(lists.foreground, np.int8),
+            **{name: texts_of(getattr(lists, name)) for name in TEXT_COLUMNS},
+        )
 
     @classmethod
     def from_models(cls, events: Sequence[FeedbackEvent]) -> "Events":
-        """Return validated events in columns, with their keys."""
-        user_key = id_keys([event.user_id for event in events])
-        return cls(
-            event_key=np.array(
-                [event_key(event.event_id, int(user)) for event, user in zip(events, user_key, strict=True)], np.uint64
-            ),
-            user_key=user_key,
-            item_key=id_keys([event.item_id for event in events]),
-            at_ms=np.array([event.at for event in events], np.int64),
-            watch_ms=np.array([_or_absent(event.watch_ms) for event in events], np.int32),
-            duration_ms=np.array([_or_absent(event.duration_ms) for event in events], np.int32),
-            actions=np.array([sum(action.bit for action in set(event.actions)) for event in events], np.uint8),
-            position=np.array([_or_absent(event.position) for event in events], np.int16),
-            foreground=np.array([_or_absent(event.foreground) for event in events], np.int8),
-            event_id=_texts([event.event_id for event in events]),
-            user_id=_texts([event.user_id for event in events]),
-            item_id=_texts([event.item_id for event in events]),
-            surface=_texts([event.surface or "" for event in events]),
-            author_id=_texts([event.author_id or "" for event in events]),
-            tags=_texts([TAG_SEPARATOR.join(event.tags) for event in events]),
-            impression_id=_texts([event.impression_id or "" for event in events]),
-        )
+        """Return validated events in arrays, with their keys."""
+        return cls.from_lists(EventLists.of_models(events))
 
 
-_COLUMNS = [field.name for field in fields(Events)]
-_TEXT_COLUMNS = ["event_id", "user_id", "item_id", "surface", "author_id", "tags", "impression_id"]
-_NUMBER_COLUMNS = [name for name in _COLUMNS if name not in _TEXT_COLUMNS]
-
-RECORD = np.dtype(
-    [
-        ("event_key", "<u8"),
-        ("user_key", "<u8"),
-        ("item_key", "<u8"),
-        ("at_ms", "<i8"),
-        ("watch_ms", "<i4"),
-        ("duration_ms", "<i4"),
-        ("position", "<i2"),
-        ("actions", "u1"),
-        ("foreground", "i1"),
-        *[(f"{name}_bytes", "<u2") for name in _TEXT_COLUMNS],
-    ]
-)
-_MAGIC = b"WNW1"
-_HEADER_BYTES = len(_MAGIC) + 4
+COLUMNS = [field.name for field in fields(Events)]
+TEXT_COLUMNS = ["event_id", "user_id", "item_id", "surface", "author_id", "tags", "impression_id"]
 
 
-def encode_block(events: Events) -> bytes:
-    """Pack events, at least one, into the bytes of one log entry."""
-    record = np.zeros(len(events), RECORD)
-    for name in _NUMBER_COLUMNS:
-        record[name] = getattr(events, name)
-    texts: list[bytes] = []
-    for name in _TEXT_COLUMNS:
-        encoded = [text.encode() for text in getattr(events, name)]
-        record[f"{name}_bytes"] = [len(text) for text in encoded]
-        texts += encoded
-    return b"".join([_MAGIC, len(events).to_bytes(4, "little"), record.tobytes(), *texts])
-
-
-def decode_block(block: bytes) -> Events:
-    """Unpack one log entry. Raises CorruptBlock if it is not a whole, well-formed block."""
-    count = int.from_bytes(block[len(_MAGIC) : _HEADER_BYTES], "little")
-    texts_at = _HEADER_BYTES + count * RECORD.itemsize
-    if block[: len(_MAGIC)] != _MAGIC or len(block) < texts_at or count == 0:
-        raise CorruptBlock(f"{len(block)} bytes that begin with {block[:8]!r} are no block of version 1")
-    record = np.frombuffer(block, RECORD, count, _HEADER_BYTES)
-    _check_bounds(record)
-    columns: dict[str, Any] = {name: record[name].copy() for name in _NUMBER_COLUMNS}
-    for name in _TEXT_COLUMNS:
-        ends = texts_at + np.cumsum(record[f"{name}_bytes"], dtype=np.int64)
-        columns[name] = _texts_between(block, texts_at, ends)
-        texts_at = int(ends[-1])
-    if texts_at != len(block):
-        raise CorruptBlock(f"block of {len(block)} bytes should have {texts_at} by its own lengths")
-    return Events(**columns)
-
-
-def _check_bounds(record: npt.NDArray[np.void]) -> None:
-    """Refuse numbers that validation would not have let in; the log is not trusted."""
-    for name, low, high in [
-        ("at_ms", 0, MAX_AT_MS),
-        ("watch_ms", ABSENT, MAX_MS),
-        ("duration_ms", ABSENT, MAX_MS),
-        ("position", ABSENT, MAX_POSITION),
-        ("foreground", ABSENT, 1),
-        ("actions", 0, 2 ** len(_ACTIONS) - 1),
-        ("user_key", 2, 2**64 - 1),
-        ("item_key", 2, 2**64 - 1),
-        ("event_key", 2, 2**64 - 1),
-        *[(f"{name}_bytes", 0, 4 * MAX_ID_CHARACTERS) for name in _TEXT_COLUMNS if name != "tags"],
-    ]:
-        column = record[name]
-        if int(column.min()) < low or int(column.max()) > high:
-            raise CorruptBlock(f"{name} spans {column.min()}..{column.max()}, outside {low}..{high}")
-
-
-def _texts_between(block: bytes, start: int, ends: npt.NDArray[np.int64]) -> Texts:
-    try:
-        if ends[-1] == start:
-            return _texts([""] * len(ends))
-        return _texts([block[a:b].decode() for a, b in _spans(start, ends)])
-    except UnicodeDecodeError as error:
-        raise CorruptBlock(f"block holds text that is not UTF-8: {error.reason} at byte {error.start}") from None
-
-
-def _spans(start: int, ends: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    for end in ends.tolist():
-        yield start, end
-        start = end
-
-
-def _texts(values: Sequence[str]) -> Texts:
+def texts_of(values: Sequence[str]) -> Texts:
+    """Return texts as a column."""
     return np.array(values, dtype=object)
 
 

@@ -25,11 +25,12 @@ def id_key(text: str) -> int:
 
 def id_keys(texts: Sequence[str]) -> Keys:
     """Return the keys of many ids. Shape [N], uint64."""
-    keys = np.array([xxh3_64_intdigest(text.encode()) for text in texts], dtype=np.uint64)
-    small = keys < RESERVED_KEYS
-    if small.any():
-        keys[small] += np.uint64(_MOVED)
-    return keys
+    return utf8_keys([text.encode() for text in texts])
+
+
+def utf8_keys(texts: Sequence[bytes]) -> Keys:
+    """Return the keys of many ids given in UTF-8. Shape [N], uint64."""
+    return _unreserved(np.fromiter(map(xxh3_64_intdigest, texts), np.uint64, len(texts)))
 
 
 def event_key(event_id: str, user_key: int) -> int:
@@ -41,6 +42,19 @@ def event_key(event_id: str, user_key: int) -> int:
     return key if key >= RESERVED_KEYS else _MOVED + key
 
 
+def event_keys(event_ids: Sequence[str], user_keys: Keys) -> Keys:
+    """Return the keys of many events. Shapes [N], [N] -> [N], uint64."""
+    digests = map(xxh3_64_intdigest, map(str.encode, event_ids), user_keys.tolist())
+    return _unreserved(np.fromiter(digests, np.uint64, len(event_ids)))
+
+
 def partitions_of(user_keys: Keys) -> npt.NDArray[np.int64]:
     """Return each user's partition of the log, from the top bits of the key. Shape [N], values 0..15."""
     return (user_keys >> np.uint64(60)).astype(np.int64)
+
+
+def _unreserved(keys: Keys) -> Keys:
+    small = keys < RESERVED_KEYS
+    if small.any():
+        keys[small] += np.uint64(_MOVED)
+    return keys

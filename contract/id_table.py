@@ -57,6 +57,11 @@ class IdTable:
         """Ids that own a row now."""
         return self.row_count - 1 - len(self._free)
 
+    @property
+    def free_rows(self) -> npt.NDArray[np.int64]:
+        """Rows whose owner expired and that wait for another. Shape [N], in no order."""
+        return np.array(self._free, np.int64)
+
     def rows(self, keys: Keys) -> Rows:
         """Return the row of each key without counting a sighting. Shape [N] -> [N]."""
         return rows_of(self.index, keys)
@@ -125,7 +130,7 @@ class IdTable:
         return {
             "key_of_row": self._key_of_row[: self.row_count],
             "last_seen": self._last_seen[: self.row_count],
-            "free": np.array(self._free, np.int64),
+            "free": self.free_rows,
             "waiting_key": self._waiting_key,
             "waiting_count": self._waiting_count,
         }

@@ -1,53 +1,51 @@
 """The manifest of a version: everything the service must know and check before it serves one.
 
 A version is a directory of files; `manifest.json` names each with its SHA-256 and says what is in it. The service needs
-nothing else: no code of the trainer, no other version. Layout of a version directory:
+nothing else but, for a delta, the one version that it stands on: no code of the trainer. Layout of a version directory:
 
     manifest.json
-    model.onnx          the fixed graph of the backbone; its tables are external data
-    <table>.bin         one raw little-endian float32 table each, memory-mapped by onnxruntime
-    users.keys.bin      id index of the users: uint64 slots (see contract.hash_index)
-    users.rows.bin      and their int32 rows
-    items.keys.bin, items.rows.bin
+    model.onnx          the graph of the backbone with its small weights
+    <space>.*.bin       tables and id indexes of users, items and sides (see contract.space)
     users.history.bin   only where `history` > 0: int32 item rows [rows of users, history] (see contract.histories)
     belief.json         what turns a logit and a watch into the probability of relevance (see contract.belief)
     probe.json          rows and the outputs they must give
 
-The graph's contract, schema 2. Every input is int64 and holds rows:
+Of a pair there are the plain terms, which need no graph:
 
-    user     [1 or N]      0 is every unknown user
-    item     [N]           0 is every unknown item
-    side     [N, 7]        side features in the slots of contract.side, 0 is nothing
-    history  [1, history]  only where `history` > 0: the user's latest positives, oldest first, right-aligned, 0 is none
+    plain = intercept[0] + users.terms[user, 0] + items.terms[item, 0] + sum over s in side of sides.terms[s, 0]
+    watch = the same of column 1: the logit of the watch quantile, as far as counts tell before the watch
 
-A known item has its author, tags and duration folded into its own row, so for it only the surface is passed; for an
-unknown item all that the request gives. Outputs, of which `parts` may be left out:
+A known item has its author, tags and duration folded into its own row, so for it `side` is only the surface; for an
+unknown item it is all that is told (contract.side), whose vectors, if `sides` have any, are added to the item's.
 
-    logit, score, confidence  float32 [N]     score = sigmoid(scale * logit + offset)
-    label                     int64 [N]       1 where the score exceeds the threshold
-    watch                     float32 [N]     logit of the watch quantile, as far as counts tell before the watch
-    parts                     float32 [N, 5]  base, user, item, match, context; they sum to the logit
+The graph's contract, schema 3:
 
-An onnxruntime for serving computes every output of its graph, whether it is asked for or not: keep `parts` cheap.
+    item     float32 [N, width of items]
+    user     float32 [1 or N, width of users]       only where that width is not 0
+    plain    float32 [N]
+    history  int64 [1, history]                     only where `history` > 0: the user's latest positives as item rows,
+                                                    oldest first, right-aligned, 0 is none
+    past     float32 [1, history, width of items]   with it: the vectors of those rows
+
+    logit, score, confidence  float32 [N]           logit = match + plain, score = sigmoid(scale * logit + offset)
+    label                     bool [N]              whether the score exceeds the threshold
+
+An onnxruntime for serving computes every output of its graph, whether it is asked for or not, and a node costs a
+microsecond or more: the graph holds what depends on the backbone or must be calibrated, and no more.
 """
 
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.durable import sha256_of
 from contract.errors import VersionCorrupt
-from contract.hash_index import MISSING, HashIndex
-from contract.side import LEAST_SIDE_ROWS
+from contract.tables import Layout
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
 PROBE_FILE = "probe.json"
-SCHEMA = 2
-SIDES = ("users", "items")
-MAX_HISTORY = 512
-PARTS = 5  # base, user, item, match, context
+SCHEMA = 3
 
 
 class _Frozen(BaseModel):
@@ -59,14 +57,6 @@ class FileDigest(_Frozen):
 
     sha256: str
     bytes: int
-
-
-class IdIndexShape(_Frozen):
-    """The id index of one side."""
-
-    slots: int
-    known_ids: int
-    rows: int = Field(description="rows of the side's tables, row 0 (unknown) included")
 
 
 class Calibration(_Frozen):
@@ -102,9 +92,7 @@ class Manifest(_Frozen):
     metrics: dict[str, float | None]
     verdict: str = Field(description="what the gate said: PROMOTE, HOLD or REJECT")
     reasons: list[str]
-    indexes: dict[str, IdIndexShape]
-    side_rows: int = Field(ge=LEAST_SIDE_ROWS, description="rows of the side table, row 0 (nothing) included")
-    history: int = Field(default=0, ge=0, le=MAX_HISTORY, description="positives the graph reads of a user; 0 = none")
+    layout: Layout = Field(description="how its tables lie and what they are summed with")
     files: dict[str, FileDigest]
 
 
@@ -117,9 +105,9 @@ class _AnySchema(BaseModel):
 class Probe(_Frozen):
     """Rows and the outputs the trainer's own torch model gave for them, column by column."""
 
-    user: list[int]
+    user: list[int] = Field(description="rows as contract.space numbers them")
     item: list[int]
-    side: list[list[int]] = Field(description="7 rows of the side table a probe row")
+    side: list[list[int]] = Field(description="7 side features a probe row, as contract.side hashes them")
     history: list[list[int]] = Field(description="`history` item rows a probe row; empty where the version reads none")
     logit: list[float]
     score: list[float]
@@ -174,28 +162,3 @@ def verify_files(directory: Path, manifest: Manifest) -> None:
             raise VersionCorrupt(
                 f"version {directory.name}: sha256 of {name} differs from the manifest; stage it again"
             )
-
-
-def write_index(directory: Path, side: str, index: HashIndex) -> None:
-    """Write one side's id index as two raw arrays."""
-    (directory / f"{side}.keys.bin").write_bytes(index.keys.astype("<u8", copy=False).tobytes())
-    (directory / f"{side}.rows.bin").write_bytes(index.values.astype("<i4", copy=False).tobytes())
-
-
-def open_index(directory: Path, side: str, shape: IdIndexShape) -> HashIndex:
-    """Memory-map one side's id index, read-only. Raises VersionCorrupt if a search in it might never end."""
-    try:
-        keys = np.memmap(directory / f"{side}.keys.bin", dtype="<u8", mode="r")
-        rows = np.memmap(directory / f"{side}.rows.bin", dtype="<i4", mode="r")
-    except (OSError, ValueError) as error:
-        raise VersionCorrupt(f"the id index of {side} cannot be read ({error})") from error
-    if not len(keys) == len(rows) == shape.slots or shape.slots & (shape.slots - 1):
-        raise VersionCorrupt(
-            f"the id index of {side} has {len(keys)} keys and {len(rows)} rows, "
-            f"the manifest says {shape.slots} slots, which should be a power of two"
-        )
-    if rows.max() >= shape.rows or rows.min() < MISSING:
-        raise VersionCorrupt(f"the id index of {side} has rows past {shape.rows - 1}, or below {MISSING}")
-    if np.count_nonzero(keys) > 0.75 * shape.slots:
-        raise VersionCorrupt(f"the id index of {side} has less than a quarter of its slots empty")
-    return HashIndex(keys, rows)

@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from contract.durable import sync_directory, sync_file, write_atomically
-from contract.errors import ChampionPinned, RegistryError, VersionNotFound
+from contract.errors import ChampionPinned, RegistryError, VersionCorrupt, VersionNotFound
 from contract.manifest import Manifest, read_manifest, verify_files
 
 CHAMPION_FILE = "champion.json"
@@ -51,6 +51,7 @@ class Registry:
         self.quarantine_directory = directory / "quarantine"
         for part in (self.versions_directory, self.staging_directory, self.quarantine_directory):
             part.mkdir(parents=True, exist_ok=True)
+        self._bases: dict[str, str | None] = {}  # versions never change
 
     @property
     def champion_file(self) -> Path:
@@ -155,28 +156,45 @@ class Registry:
         """Move a version that must not be served out of reach. The champion cannot be."""
         with self._lock():
             champion = self.champion()
-            if champion and champion.version == version:
-                raise RegistryError(f"version {version} is the champion; roll back first")
+            if champion and version in (champion.version, self.base_of(champion.version)):
+                raise RegistryError(f"version {version} is the champion, or what it stands on; roll back first")
             self.path(version).rename(self.quarantine_directory / version)
             sync_directory(self.versions_directory)
             sync_directory(self.quarantine_directory)
 
     def prune(self, keep: int) -> list[str]:
-        """Delete all but the newest `keep` versions, and as many in quarantine; return what went.
+        """Delete all but the newest `keep` whole versions, as many deltas, and as many in quarantine; return what went.
 
-        The champion, the one before it, and the newest of all, whose number must not come again, always stay.
+        The champion, the one before it, and the newest of all, whose number must not come again, always stay, and so
+        does whatever a delta stands on that stays.
         """
         with self._lock():
             champion = self.champion()
             held = {champion.version, champion.previous} if champion else set()
             held.add(f"{self._highest():06d}")
-            old = [version for version in _all_but_newest(self.versions(), keep) if version not in held]
+            present = self.versions()
+            deltas = [version for version in present if self.base_of(version)]
+            wholes = [version for version in present if version not in deltas]
+            aged = {*_all_but_newest(wholes, keep), *_all_but_newest(deltas, keep)} - held
+            stood_on = {self.base_of(version) for version in present if version not in aged}
+            old = sorted(aged - stood_on, key=int)
             refused = [version for version in _all_but_newest(self.quarantined(), keep) if version not in held]
-            for version in old:
+            for version in reversed(old):  # a delta goes before what it stands on
                 shutil.rmtree(self.versions_directory / version)
+                self._bases.pop(version, None)
             for version in refused:
                 shutil.rmtree(self.quarantine_directory / version)
             return old + refused
+
+    def base_of(self, version: str) -> str | None:
+        """Return the version that a delta stands on; None for a whole one, or one that cannot be read."""
+        if version not in self._bases:
+            try:
+                base = self.manifest(version).layout.base
+            except (VersionCorrupt, VersionNotFound):
+                return None
+            self._bases[version] = base.version if base else None
+        return self._bases[version]
 
     def clear_staging(self) -> None:
         """Delete what a crashed writer left. Only the trainer that holds its lock may call it."""

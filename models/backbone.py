@@ -75,9 +75,13 @@ class Backbone(nn.Module, ABC):
     reads_items: ClassVar[bool] = False
     """Whether `describe_items` is listened to."""
     serving_graph: ClassVar[str]
-    """ONNX text that computes `match` [N, 1] from `user`, `item`, `side` (and `history`) and the serving tables."""
+    """ONNX text that computes `match` [N] from served vectors, `user` [1 or N, W] (if users have any) and `item`
+    [N, W'], from `history` and `past` (see `serving_history`), and from `served_weights`."""
+    served_spaces: ClassVar[tuple[str, ...]] = ("users", "items")
+    """Spaces whose rows have served vectors."""
     serving_history: ClassVar[int] = 0
-    """Length of the graph's input `history` int64 [1, L], the user's latest positives as item rows; 0 = it has none."""
+    """L of the graph's inputs `history` int64 [1, L], the user's latest positives as item rows, and `past` [1, L, W'],
+    their served vectors; 0 = it has none."""
 
     def __init__(self, rows: Rows, width: int, init_std: float) -> None:
         """Make the common tables; `width` is Z, the size of an interaction."""
@@ -97,11 +101,16 @@ class Backbone(nn.Module, ABC):
         """Give rows [R] of a space a new owner: draw the backbone's own vectors for them."""
 
     @abstractmethod
-    def serving_tables(self, users: int, items: int, head: Tensor) -> Parameters:
-        """Return what `serving_graph` reads, for the first rows of each side.
+    def served_vectors(self, rows: Rows, head: Tensor) -> Parameters:
+        """Return what `serving_graph` reads of the first rows, by space, for `served_spaces`.
 
-        `head` [Z] is the heads as mixed for serving; linear maps are folded in, so that serving does the least.
+        That of `sides` is what the features of an unknown item add to its vector. `head` [Z] is the heads as mixed for
+        serving; linear maps are folded in, so that serving does the least.
         """
+
+    @abstractmethod
+    def served_weights(self, head: Tensor) -> Parameters:
+        """Return what `serving_graph` reads beside vectors, by name."""
 
     @abstractmethod
     def rates(self) -> dict[str, float]:
@@ -128,6 +137,18 @@ class Backbone(nn.Module, ABC):
         if space != "sides":
             (self.user_bias if space == "users" else self.item_bias)[rows] = 0.0
         self.start_vectors(space, rows, generator)
+
+
+class RowWise(Backbone):
+    """What is served of a row depends on that row and dense weights alone: some can be served anew without the rest."""
+
+    @abstractmethod
+    def served_rows(self, space: str, rows: Tensor | slice, head: Tensor) -> Tensor:
+        """Return what `serving_graph` reads of some rows of `users` or `items`. Shape [R, W]."""
+
+    def served_vectors(self, rows: Rows, head: Tensor) -> Parameters:
+        """Return the first rows of both spaces."""
+        return {space: self.served_rows(space, slice(rows[space]), head) for space in self.served_spaces}
 
 
 def table(rows: int, width: int) -> nn.Parameter:

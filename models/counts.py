@@ -113,12 +113,12 @@ class Counts:
         """Forget what was counted of rows that have a new owner."""
         self.tables[space][rows] = 0.0
 
-    def row_llr(self, space: str, rows: slice, slot: int) -> Floats:
+    def row_llr(self, space: str, rows: Rows | slice, slot: int) -> Floats:
         """Return what a slot would read in rows of a table now. Shape [R, 3]; for publishing."""
         faded = self.tables[space][rows] * np.exp2((self.last[space][rows] - self.tick) / HALF_LIFE)[:, None]
         return np.asarray(_row_llr(faded.astype(np.float64), _rates(self.totals), slot), np.float64)
 
-    def item_seen(self, rows: slice) -> Floats:
+    def item_seen(self, rows: Rows | slice) -> Floats:
         """Return what `seen` would be in rows of items now. Shape [R]; for publishing."""
         faded = self.tables["items"][rows, _A] * np.exp2((self.last["items"][rows] - self.tick) / HALF_LIFE)
         return np.asarray(np.log1p(faded) - self.mean_seen[0], np.float64)

@@ -11,15 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.backbone import Backbone, Batch, Parameters, Rows, draw, look_up, table
+from models.backbone import Backbone, Batch, Parameters, Rows, RowWise, draw, look_up, table
 
 DOT_GRAPH = """
-        u = Gather <axis = 0> (user_table, user)
-        v = Gather <axis = 0> (item_table, item)
-        products = Mul (u, v)
-        match = ReduceSum <keepdims = 1> (products, axis_1)
+        products = Mul (user, item)
+        match = ReduceSum <keepdims = 0> (products, axis_1)
 """
 """Serves every backbone whose finished vectors meet in a dot product."""
+DOT_WEIGHTS = {"axis_1": torch.tensor([1])}
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class GMFConfig:
     dense_rate: float = 0.01
 
 
-class GMF(Backbone):
+class GMF(RowWise):
     """Tables are zero until `start_rows` gives a row its owner; row 0 (unknown) starts at zero and learns."""
 
     spaces: ClassVar[dict[str, str]] = {**Backbone.spaces, "user": "users", "item": "items"}
@@ -55,9 +54,13 @@ class GMF(Backbone):
         if space != "sides":
             draw(self.user if space == "users" else self.item, rows, self.init_std, generator)
 
-    def serving_tables(self, users: int, items: int, head: Tensor) -> Parameters:
-        """Return user_table [U, D], and item_table [I, D] with the head folded in."""
-        return {"user_table": self.user[:users], "item_table": self.item[:items] * head, "axis_1": torch.tensor([1])}
+    def served_rows(self, space: str, rows: Tensor | slice, head: Tensor) -> Tensor:
+        """Return vectors, of items with the head folded in. Shape [R, D]."""
+        return self.user[rows] if space == "users" else self.item[rows] * head
+
+    def served_weights(self, head: Tensor) -> Parameters:
+        """Return the axis that the products are summed along."""
+        return dict(DOT_WEIGHTS)
 
     def rates(self) -> dict[str, float]:
         """Return the learning rate of each parameter."""

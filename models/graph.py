@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from models.backbone import Backbone, Batch, Parameters, Rows, draw, look_up, table
-from models.gmf import DOT_GRAPH
+from models.gmf import DOT_GRAPH, DOT_WEIGHTS
 from models.neighbours import Neighbours
 
 CHUNK = 8_192
@@ -27,7 +27,9 @@ ITEM_HOPS = ("item_users", "item_users_items")
 
 
 class OnlineGraph(Backbone):
-    """A backbone that keeps the graph: who liked what, both ways."""
+    """A backbone that keeps the graph: who liked what, both ways. Finished vectors meet in a dot product."""
+
+    serving_graph: ClassVar[str] = DOT_GRAPH
 
     def __init__(self, rows: Rows, width: int, init_std: float, keep: int) -> None:
         """Make a graph without edges; `keep` is K."""
@@ -49,6 +51,10 @@ class OnlineGraph(Backbone):
         if space == "items":
             self.item_users.forget(rows)
             self.user_items.forget_target(rows)
+
+    def served_weights(self, head: Tensor) -> Parameters:
+        """Return the axis that the products are summed along."""
+        return dict(DOT_WEIGHTS)
 
     def reach(self, users: int, items: int) -> tuple[int, int]:
         """Return how many rows of each side finishing the first ones may look at: theirs, and all that have edges."""
@@ -72,7 +78,6 @@ class Propagation(OnlineGraph):
         "item_users_items": "items",
     }
     """With each list goes "<list>_weight", float64 of its shape: the weights of its edges, 0 where there is none."""
-    serving_graph: ClassVar[str] = DOT_GRAPH
 
     def __init__(self, rows: Rows, dim: int, width: int, layers: int, keep: int, init_std: float) -> None:
         """Make tables of width `dim`; `layers` L is 1 or 2, and `width` is Z, that of finished vectors."""
@@ -123,10 +128,10 @@ class Propagation(OnlineGraph):
         if space != "sides":
             draw(self.user if space == "users" else self.item, rows, self.init_std, generator)
 
-    def serving_tables(self, users: int, items: int, head: Tensor) -> Parameters:
-        """Return user_table [U, Z], and item_table [I, Z] with the head folded in, both finished."""
-        user, item = self.finished(users, items)
-        return {"user_table": user, "item_table": item * head, "axis_1": torch.tensor([1])}
+    def served_vectors(self, rows: Rows, head: Tensor) -> Parameters:
+        """Return the finished vectors of users [U, Z], and of items [I, Z] with the head folded in."""
+        user, item = self.finished(rows.users, rows.items)
+        return {"users": user, "items": item * head}
 
     def _neighbourhood(self, row: Tensor, hops: tuple[str, str], out: Neighbours, back: Neighbours) -> Parameters:
         """Return the lists around rows [B] and their weights; `out` leads away from them, `back` to their side."""

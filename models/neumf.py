@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.backbone import Backbone, Batch, Parameters, Rows, draw, look_up, table
+from models.backbone import Backbone, Batch, Parameters, Rows, RowWise, draw, look_up, table
 
 _SEED = 2017  # of the dense layers: every NeuMF of one size starts with the same
 
@@ -32,7 +32,7 @@ class NeuMFConfig:
     dense_rate: float = 0.01
 
 
-class NeuMF(Backbone):
+class NeuMF(RowWise):
     """Tables are zero until `start_rows` gives a row its owner; row 0 (unknown) starts at zero and learns."""
 
     spaces: ClassVar[dict[str, str]] = {
@@ -43,10 +43,8 @@ class NeuMF(Backbone):
         "item_mlp": "items",
     }
     serving_graph: ClassVar[str] = """
-        u = Gather <axis = 0> (user_table, user)
-        v = Gather <axis = 0> (item_table, item)
-        u_product, u_first = Split <axis = 1> (u, widths)
-        v_product, v_first = Split <axis = 1> (v, widths)
+        u_product, u_first = Split <axis = 1> (user, widths)
+        v_product, v_first = Split <axis = 1> (item, widths)
         products = Mul (u_product, v_product)
         product_match = ReduceSum <keepdims = 1> (products, axis_1)
         first_sum = Add (u_first, v_first)
@@ -54,7 +52,8 @@ class NeuMF(Backbone):
         second_sum = Gemm (first, second_weight, second_bias)
         second = Relu (second_sum)
         second_match = MatMul (second, second_head)
-        match = Add (product_match, second_match)
+        both = Add (product_match, second_match)
+        match = Squeeze (both, axis_1)
 """
 
     def __init__(self, rows: Rows, config: NeuMFConfig) -> None:
@@ -87,19 +86,22 @@ class NeuMF(Backbone):
         for vectors in (self.user, self.user_mlp) if space == "users" else (self.item, self.item_mlp):
             draw(vectors, rows, self.init_std, generator)
 
-    def serving_tables(self, users: int, items: int, head: Tensor) -> Parameters:
-        """Return user_table [U, D + H1] and item_table [I, D + H1], first layer and head folded in, and the rest."""
+    def served_rows(self, space: str, rows: Tensor | slice, head: Tensor) -> Tensor:
+        """Return [vector; its part of the first layer], of items with head and bias folded in. Shape [R, D + H1]."""
         dim = self.config.dim
         of_user, of_item = self.first_weight[:dim], self.first_weight[dim:]  # [D, H1]
-        user_first = self.user_mlp[:users] @ of_user
-        item_first = self.item_mlp[:items] @ of_item + self.first_bias
+        if space == "users":
+            return torch.cat([self.user[rows], self.user_mlp[rows] @ of_user], 1)
+        return torch.cat([self.item[rows] * head[:dim], self.item_mlp[rows] @ of_item + self.first_bias], 1)
+
+    def served_weights(self, head: Tensor) -> Parameters:
+        """Return the second layer, with the head behind it."""
+        dim, hidden = self.config.dim, self.config.hidden
         return {
-            "user_table": torch.cat([self.user[:users], user_first], 1),
-            "item_table": torch.cat([self.item[:items] * head[:dim], item_first], 1),
             "second_weight": self.second_weight,
             "second_bias": self.second_bias,
             "second_head": head[dim:, None],
-            "widths": torch.tensor([dim, self.config.hidden[0]]),
+            "widths": torch.tensor([dim, hidden[0]]),
             "axis_1": torch.tensor([1]),
         }
 

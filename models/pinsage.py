@@ -23,20 +23,6 @@ from models.graph import OnlineGraph, chunks
 from models.neighbours import Neighbours
 from models.ngcf import xavier
 
-FEATURES_GRAPH = """
-        u = Gather <axis = 0> (user_table, user)
-        finished = Gather <axis = 0> (item_table, item)
-        described = Slice (side, first_slot, past_slots, axis_1)
-        features = Gather <axis = 0> (side_table, described)
-        cold = ReduceSum <keepdims = 0> (features, axis_1)
-        unseen = Equal (item, nothing)
-        unseen_row = Unsqueeze (unseen, axis_1)
-        v = Where (unseen_row, cold, finished)
-        products = Mul (u, v)
-        match = ReduceSum <keepdims = 1> (products, axis_1)
-"""
-"""Reads `side` of unseen items only: the finished vector of a known one has its features."""
-
 
 @dataclass(frozen=True)
 class PinSageConfig:
@@ -60,6 +46,7 @@ class PinSage(OnlineGraph):
     """Side vectors are drawn at construction, for side rows never change owner; items' own vectors start at zero."""
 
     reads_items: ClassVar[bool] = True
+    served_spaces: ClassVar[tuple[str, ...]] = ("users", "items", "sides")
     spaces: ClassVar[dict[str, str]] = {
         **Backbone.spaces,
         "user": "users",
@@ -73,7 +60,6 @@ class PinSage(OnlineGraph):
         "user_items": "items",  # [B, K]
         "user_items_sides": "sides",  # [B, K, F]
     }
-    serving_graph: ClassVar[str] = FEATURES_GRAPH
 
     def __init__(self, rows: Rows, config: PinSageConfig) -> None:
         """Make tables of the given numbers of rows, a graph without edges, and dense weights."""
@@ -136,8 +122,9 @@ class PinSage(OnlineGraph):
         return user * self._item_vector(item, near, of["near_weight"])
 
     @torch.no_grad()
-    def serving_tables(self, users: int, items: int, head: Tensor) -> Parameters:
-        """Return finished user_table [U, D], item_table [I, D], and side_table [S, D] for unseen items."""
+    def served_vectors(self, rows: Rows, head: Tensor) -> Parameters:
+        """Return finished vectors of users [U, D] and items [I, D], and of side features [S, D] for unseen items."""
+        users, items = rows.users, rows.items
         config, (_, every_item) = self.config, self.reach(users, items)
         features = self.item.new_empty(every_item, config.dim)  # q
         for chunk in chunks(features):
@@ -151,16 +138,8 @@ class PinSage(OnlineGraph):
             liked = self.user_items.of(chunk)
             user_table[chunk] = self._user_vector(self.user[chunk], liked, features[liked])
         side_table = self.side_vector @ self.own_map.T * head
-        side_table[0] = 0.0
-        return {
-            "user_table": user_table,
-            "item_table": item_table,
-            "side_table": side_table,
-            "first_slot": torch.tensor([-config.item_slots]),
-            "past_slots": torch.tensor([torch.iinfo(torch.int64).max]),
-            "nothing": torch.tensor(0),
-            "axis_1": torch.tensor([1]),
-        }
+        item_table[0] = side_table[0] = 0.0  # an unseen item is its features and nothing else
+        return {"users": user_table, "items": item_table, "sides": side_table}
 
     def rates(self) -> dict[str, float]:
         """Return the learning rate of each parameter."""

@@ -70,6 +70,7 @@ class SASRec(Backbone):
 
     spaces: ClassVar[dict[str, str]] = {**Backbone.spaces, "item": "items"}
     context_spaces: ClassVar[dict[str, str]] = {"history": "items"}
+    served_spaces: ClassVar[tuple[str, ...]] = ("items",)
     serving_history: ClassVar[int] = HISTORY
     serving_graph: ClassVar[str] = f"""
         empty = Equal (history, nothing)
@@ -77,16 +78,14 @@ class SASRec(Backbone):
         empty_key = Unsqueeze (empty, axis_1)
         empty_other = And (empty_key, other_place)
         unseen = Or (empty_other, later_place)
-        found = Gather <axis = 0> (item_table, history)
-        read = Where (empty_place, start, found)
+        read = Where (empty_place, start, past)
         x_0 = Add (read, position)
 {_BLOCKS_GRAPH}
         x_last_place = Gather <axis = 1> (x_{BLOCKS}, last)
         x_last = Squeeze (x_last_place, axis_1)
         h = LayerNormalization <axis = -1, epsilon = 1e-5> (x_last, last_gain, last_bias)
-        v = Gather <axis = 0> (item_table, item)
-        products = Mul (h, v)
-        match = ReduceSum <keepdims = 1> (products, axis_1)
+        products = Mul (h, item)
+        match = ReduceSum <keepdims = 0> (products, axis_1)
 """
 
     def __init__(self, rows: Rows, config: SASRecConfig) -> None:
@@ -155,11 +154,14 @@ class SASRec(Backbone):
             self.history.forget_target(rows)
             draw(self.item, rows, self.init_std, generator)
 
-    def serving_tables(self, users: int, items: int, head: Tensor) -> Parameters:
-        """Return item_table [I, D] and the layers; the head is folded into the last norm, 1 / sqrt(D) into queries."""
+    def served_vectors(self, rows: Rows, head: Tensor) -> Parameters:
+        """Return the vectors of items [I, D]; users have histories instead."""
+        return {"items": self.item[: rows.items]}
+
+    def served_weights(self, head: Tensor) -> Parameters:
+        """Return the layers; the head is folded into the last norm, 1 / sqrt(D) into queries."""
         other_place, later_place = _places(head.device)
-        tables = {
-            "item_table": self.item[:items],
+        weights = {
             "position": self.position,
             "start": self.start,
             "last_gain": self.last_gain * head,
@@ -173,9 +175,9 @@ class SASRec(Backbone):
             "axis_2": torch.tensor([2]),
         }
         for block in range(BLOCKS):
-            tables |= {f"{name}_{block}": getattr(self, name)[block] for name in _OF_A_BLOCK}
-            tables[f"query_{block}"] = self.query[block] * self.config.dim**-0.5
-        return tables
+            weights |= {f"{name}_{block}": getattr(self, name)[block] for name in _OF_A_BLOCK}
+            weights[f"query_{block}"] = self.query[block] * self.config.dim**-0.5
+        return weights
 
     def rates(self) -> dict[str, float]:
         """Return the learning rate of each parameter."""

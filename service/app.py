@@ -13,23 +13,26 @@ import orjson
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from pydantic import BaseModel
 
-from contract.api import Problem, ScoreRequest
+from contract.api import Problem, ScoreBatchRequest, ScoreRequest
+from contract.async_event_log import AsyncEventLog
 from contract.durable import write_atomically
 from contract.errors import SetupError
-from contract.event_log import AsyncEventLog
 from contract.events import FeedbackEvent
 from contract.registry import Registry
 from contract.telemetry import configure_logs
 from service import feedback, models, openapi, problems
+from service.front import Front
 from service.health import LogWatch, health_routes
+from service.inference import inference_routes
 from service.labels import label_routes
 from service.limits import Limits
 from service.metrics import Metrics
-from service.observed import Observed
 from service.prior import PriorModel
 from service.recent import RecentPositives
 from service.score import score_routes
+from service.scorer import Scorer
 from service.settings import ServiceSettings
 from service.slot import Slot
 
@@ -63,7 +66,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         if event_log is not None:
             await event_log.close()
 
-    app = FastAPI(
+    app = Front(
+        limits,
+        metrics,
         title="Winnow",
         summary="Denoised relevance scores and labels for short-video feeds, learned online.",
         version=version("winnow-denoise"),
@@ -72,15 +77,17 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(Observed, metrics=metrics)
     problems.install(app)
-    app.include_router(score_routes(slot, recent, limits, settings, metrics))
-    app.include_router(feedback.feedback_routes(event_log, slot, recent, limits, settings, metrics))
-    app.include_router(label_routes(slot, limits, settings, metrics))
-    app.include_router(models.model_routes(slot, registry))
-    app.include_router(health_routes(slot, log_watch, metrics))
-    examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump()}
-    openapi.install(app, [ScoreRequest, FeedbackEvent, feedback.FeedbackBatch, Problem], examples)
+    scorer = Scorer(recent, metrics)
+    app.include(score_routes(slot, scorer, settings))
+    app.include(inference_routes(slot, scorer, limits, settings))
+    app.include(feedback.feedback_routes(event_log, slot, recent, settings, metrics))
+    app.include(label_routes(slot, settings, metrics))
+    app.include(models.model_routes(slot, registry))
+    app.include(health_routes(slot, log_watch, metrics))
+    examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump(mode="json")}
+    bodies: list[type[BaseModel]] = [ScoreRequest, ScoreBatchRequest, FeedbackEvent, feedback.FeedbackBatch, Problem]
+    openapi.install(app, bodies, examples)
     return app
 
 
@@ -103,6 +110,7 @@ def serve(settings: ServiceSettings, announce: Path | None = None) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here reads the caller's address or scheme
         timeout_graceful_shutdown=settings.drain_timeout_s,
     )
     # uvicorn raises the signal that stopped it once more at the end, which would kill a process that ended well.

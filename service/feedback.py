@@ -5,18 +5,19 @@ A request is taken whole or not at all. Anything but 202 means: retry with the s
 
 import time
 
-import numpy as np
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from contract.api import FeedbackAccepted
-from contract.errors import LogError, LogUnavailable
-from contract.event_log import AsyncEventLog
-from contract.events import Events, FeedbackEvent, encode_block
-from contract.hashing import partitions_of
-from service.limits import Limits
+from contract.async_event_log import AsyncEventLog
+from contract.errors import LogError
+from contract.events import EventLists, Events, FeedbackEvent
+from service.fast_events import lines_of, read_fast
+from service.front import Asked, hot_router
+from service.intake import Intake
+from service.limits import Headers
 from service.metrics import Metrics
 from service.openapi import body_of, problems
 from service.parsing import check_count, parse_json, validate
@@ -51,15 +52,16 @@ class FeedbackBatch(BaseModel):
 
 
 def feedback_routes(
-    event_log: AsyncEventLog | None,
-    slot: Slot,
-    recent: RecentPositives,
-    limits: Limits,
-    settings: ServiceSettings,
-    metrics: Metrics,
+    event_log: AsyncEventLog | None, slot: Slot, recent: RecentPositives, settings: ServiceSettings, metrics: Metrics
 ) -> APIRouter:
     """Return the routes that take feedback. Without a log they answer 503."""
-    router = APIRouter(tags=["feedback"])
+
+    def remember(said: Events) -> None:
+        if length := slot.current.history:
+            recent.note(said, time.time_ns() // 1_000_000, length)
+
+    intake = Intake(event_log, settings.append_timeout_s, remember)
+    router = hot_router("feedback")
 
     @router.post(
         "/v1/feedback",
@@ -69,24 +71,38 @@ def feedback_routes(
         openapi_extra=body_of(EXAMPLE, "FeedbackEvent", "FeedbackBatch", lines_type=NDJSON),
     )
     @router.post("/feedback", status_code=202, include_in_schema=False)
-    async def feedback(request: Request) -> Response:
+    async def feedback(body: bytes, asked: Asked) -> bytes:
         """Store one event, an array, `{"events": [...]}`, or one event a line as NDJSON."""
-        in_lines = is_ndjson(request.headers.get("content-type"))
-        async with limits.body_of(request) as body:
-            events = Events.from_models(parse_events(body, in_lines, settings.max_batch_events))
-            await _store(event_log, events, metrics)
-            if length := slot.current.history:
-                recent.note(events, time.time_ns() // 1_000_000, length)
-        accepted = {"accepted": len(events), "event_ids": events.event_id.tolist()}
-        return Response(orjson.dumps(accepted), 202, media_type="application/json")
+        events = parse_events(body, is_ndjson(asked.headers), settings.max_batch_events)
+        try:
+            await intake.store(events, len(body))
+        except LogError:
+            metrics.unstored.inc(events.number)
+            raise
+        metrics.acknowledged.inc(events.number)
+        return orjson.dumps({"accepted": events.number, "event_ids": events.event_id})
 
     return router
 
 
-def parse_events(body: bytes, in_lines: bool, max_events: int) -> list[FeedbackEvent]:
+def parse_events(body: bytes, in_lines: bool, max_events: int) -> EventLists:
     """Return the events in `body`, whichever of the four shapes it has. Raises an error of the 4xx kind."""
+    return read_fast(body, in_lines, max_events) or EventLists.of_models(_read(body, in_lines, max_events))
+
+
+def is_ndjson(headers: Headers) -> bool:
+    """Return whether events come one a line. Raises HTTPException 415 if they come as neither that nor JSON."""
+    content_type = headers.get(b"content-type") or b"application/json"
+    media_type = content_type.split(b";")[0].strip().lower().decode("latin-1")
+    if media_type not in ("application/json", NDJSON):
+        raise HTTPException(415, f"events are taken as application/json or {NDJSON}")
+    return media_type == NDJSON
+
+
+def _read(body: bytes, in_lines: bool, max_events: int) -> list[FeedbackEvent]:
+    """The way that has the say, and finds the words for what is wrong."""
     if in_lines:
-        lines = [line for line in body.splitlines() if line.strip()]
+        lines = lines_of(body)
         check_count(lines, max_events, "events", "WINNOW_MAX_BATCH_EVENTS")
         given: object = [parse_json(line, f"line {number}") for number, line in enumerate(lines, 1)]
     else:
@@ -98,29 +114,3 @@ def parse_events(body: bytes, in_lines: bool, max_events: int) -> list[FeedbackE
     if isinstance(given, dict):
         check_count(given["events"], max_events, "events", "WINNOW_MAX_BATCH_EVENTS")
     return validate(FeedbackBatch, given).events
-
-
-def blocks_of(events: Events) -> dict[int, tuple[int, bytes]]:
-    """Return {partition: (events, block)}."""
-    partition = partitions_of(events.user_key)
-    parts = {int(number): events.take(partition == number) for number in np.unique(partition)}
-    return {number: (len(part), encode_block(part)) for number, part in parts.items()}
-
-
-def is_ndjson(content_type: str | None) -> bool:
-    """Return whether events come one a line. Raises HTTPException 415 if they come as neither that nor JSON."""
-    media_type = (content_type or "application/json").split(";")[0].strip().lower()
-    if media_type not in ("application/json", NDJSON):
-        raise HTTPException(415, f"events are taken as application/json or {NDJSON}")
-    return media_type == NDJSON
-
-
-async def _store(event_log: AsyncEventLog | None, events: Events, metrics: Metrics) -> None:
-    try:
-        if event_log is None:
-            raise LogUnavailable("this service has no event log; set WINNOW_REDIS_URL")
-        await event_log.append(blocks_of(events))
-    except LogError:
-        metrics.unstored.inc(len(events))
-        raise
-    metrics.acknowledged.inc(len(events))

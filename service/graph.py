@@ -1,54 +1,49 @@
 """The graph of a version, as onnxruntime runs it: its signature, and one run in the calling thread."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from contract.errors import VersionCorrupt
+from contract.tables import Feed, Tables
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # importing it would otherwise report to its maker
 import onnxruntime
 
-Floats = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+_OUTPUTS = ["logit", "score", "confidence", "label"]
+_TYPES = {"history": "tensor(int64)", "label": "tensor(bool)"}
+_FLOAT = "tensor(float)"
 
-OUTPUTS = ["logit", "score", "confidence", "label", "watch"]
-PARTS_OUTPUT = "parts"
-_INPUTS = ["user", "item", "side"]
-_FLOAT, _INT64 = "tensor(float)", "tensor(int64)"
+
+class Outputs(NamedTuple):
+    """What a graph says of N pairs, each [N]."""
+
+    logit: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    label: npt.NDArray[np.bool_]
 
 
 class Graph:
     """One graph, open. Safe to run in several threads at once."""
 
-    def __init__(self, path: Path, reads_history: bool) -> None:
-        """Open the graph; its tables are mapped. Raises VersionCorrupt if its inputs and outputs break the contract."""
+    def __init__(self, path: Path, tables: Tables) -> None:
+        """Open the graph. Raises VersionCorrupt if it does not read what `tables` feed it, or gives something else."""
         self._session = onnxruntime.InferenceSession(str(path), _options(), ["CPUExecutionProvider"])
         inputs = {node.name: node.type for node in self._session.get_inputs()}
         outputs = {node.name: node.type for node in self._session.get_outputs()}
-        self.explains = PARTS_OUTPUT in outputs
-        _check_signature(inputs, outputs, reads_history)
+        _check_signature(inputs, outputs, tables)
 
-    def run(
-        self, outputs: Sequence[str], user: Rows, item: Rows, side: Rows, history: Rows | None = None
-    ) -> list[Floats]:
-        """Return the outputs asked for; `label` is int64. Shapes [1 or N], [N], [N, 7], [1, L].
+    def run(self, feed: Feed) -> Outputs:
+        """Return what the graph makes of the inputs (see contract.manifest).
 
         onnxruntime computes every output, asked for or not: `only_execute_path_to_fetches` works in its builds for
         training alone (onnxruntime issues 16013, 27615; measured with 1.32).
         """
-        feed = {
-            "user": user.astype(np.int64, copy=False),
-            "item": item.astype(np.int64, copy=False),
-            "side": side.astype(np.int64, copy=False),
-        }
-        if history is not None:
-            feed["history"] = history.astype(np.int64, copy=False)
-        return cast(list[Floats], self._session.run(outputs, feed))
+        return Outputs(*self._session.run(_OUTPUTS, feed))
 
 
 def _options() -> onnxruntime.SessionOptions:
@@ -60,10 +55,13 @@ def _options() -> onnxruntime.SessionOptions:
     return options
 
 
-def _check_signature(inputs: dict[str, str], outputs: dict[str, str], reads_history: bool) -> None:
-    wanted = {*_INPUTS, *(["history"] if reads_history else [])}
-    if inputs.keys() != wanted or not {*OUTPUTS} <= outputs.keys() <= {*OUTPUTS, PARTS_OUTPUT}:
+def _check_signature(inputs: dict[str, Any], outputs: dict[str, Any], tables: Tables) -> None:
+    wanted = {"item", "plain"}
+    if tables.users.vectors is not None:
+        wanted.add("user")
+    if tables.histories is not None:
+        wanted |= {"history", "past"}
+    if inputs.keys() != wanted or outputs.keys() != {*_OUTPUTS}:
         raise VersionCorrupt(f"the graph maps {sorted(inputs)} to {sorted(outputs)}, which is not its contract")
-    types = dict.fromkeys(wanted | {"label"}, _INT64)
-    if wrong := [node for node, kind in (inputs | outputs).items() if kind != types.get(node, _FLOAT)]:
+    if wrong := [node for node, kind in (inputs | outputs).items() if kind != _TYPES.get(node, _FLOAT)]:
         raise VersionCorrupt(f"the graph has another type than its contract for {', '.join(wrong)}")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 
 from contract.api import LabelsResponse
 from contract.belief import Floats
 from contract.events import NEGATIVE_ACTIONS, POSITIVE_ACTIONS, Events
 from contract.watch import Flag
 from service.feedback import EXAMPLE, NDJSON, is_ndjson, parse_events
-from service.limits import Limits
+from service.front import Asked, hot_router
 from service.metrics import Metrics
 from service.openapi import body_of, problems
 from service.reasons import reasons_of
@@ -35,9 +35,9 @@ class Labels:
     confidence: Floats
 
 
-def label_routes(slot: Slot, limits: Limits, settings: ServiceSettings, metrics: Metrics) -> APIRouter:
+def label_routes(slot: Slot, settings: ServiceSettings, metrics: Metrics) -> APIRouter:
     """Return the routes that label."""
-    router = APIRouter(tags=["labels"])
+    router = hot_router("labels")
 
     @router.post(
         "/v1/labels",
@@ -46,15 +46,13 @@ def label_routes(slot: Slot, limits: Limits, settings: ServiceSettings, metrics:
         openapi_extra=body_of(EXAMPLE, "FeedbackEvent", "FeedbackBatch", lines_type=NDJSON),
     )
     @router.post("/labels", include_in_schema=False)
-    async def labels(request: Request) -> Response:
+    async def labels(body: bytes, asked: Asked) -> bytes:
         """Label views that have ended: the events of `POST /v1/feedback`, none of which is stored."""
-        in_lines = is_ndjson(request.headers.get("content-type"))
-        async with limits.body_of(request) as body:
-            events = Events.from_models(parse_events(body, in_lines, settings.max_batch_events))
-            servable = slot.current  # once: this request sees this version only
-            beliefs = await _believe(servable, events)
-            metrics.labelled.inc(len(events))
-            return Response(render(events, beliefs, servable, request.state.request_id), media_type="application/json")
+        events = Events.from_lists(parse_events(body, is_ndjson(asked.headers), settings.max_batch_events))
+        servable = slot.current  # once: this request sees this version only
+        beliefs = await _believe(servable, events)
+        metrics.labelled.inc(len(events))
+        return render(events, beliefs, servable, asked.request_id)
 
     return router
 

@@ -9,8 +9,10 @@ from fastapi import APIRouter
 
 from contract.api import ModelsResponse, ModelSummary, ServingModel
 from contract.errors import RegistryError, VersionCorrupt, VersionNotFound
-from contract.manifest import Calibration, FileDigest, IdIndexShape, Manifest, TrainedThrough
+from contract.manifest import Calibration, FileDigest, Manifest, TrainedThrough
 from contract.registry import Champion, Registry
+from contract.space import SpaceShape
+from contract.tables import Base, Layout, Spaces
 from service.openapi import problems
 from service.score import rfc3339, serving_model
 from service.slot import Slot
@@ -30,8 +32,16 @@ EXAMPLE = Manifest(
     metrics={"auc": 0.74, "ece": 0.001},
     verdict="PROMOTE",
     reasons=["holdout log loss 0.0812, champion 0.0815"],
-    indexes={"users": IdIndexShape(slots=4096, known_ids=1200, rows=1201)},
-    side_rows=16384,
+    layout=Layout(
+        intercept=(-4.1, 0.2),
+        spaces=Spaces(
+            users=SpaceShape(rows=1201, width=16, slots=4096, known_ids=1200),
+            items=SpaceShape(rows=901, width=16, slots=2048, known_ids=900),
+            sides=SpaceShape(rows=16384, width=0, slots=0, known_ids=0),
+        ),
+        side_rows=16384,
+        base=Base(version="000040", manifest_sha256="2c26b46b68ffc68f"),
+    ),
     files={"model.onnx": FileDigest(sha256="9f86d081884c7d65", bytes=4096)},
 )
 _VERSION = re.compile(r"[0-9]{1,12}")

@@ -54,8 +54,8 @@ def install(app: FastAPI, models: list[type[BaseModel]], examples: Mapping[str, 
 def _fill_in(schemas: dict[str, Any], schema: dict[str, Any], example: Mapping[str, object]) -> None:
     """Give the fields of `schema` that show none their value in `example`, and so on into nested objects."""
     for name, field in schema["properties"].items():
-        if "$ref" in field:
-            _fill_in(schemas, schemas[_name_of(field)], _mapping(example[name]))
+        if nested := next((one for one in (field, *field.get("anyOf", ())) if "$ref" in one), None):
+            _fill_in(schemas, schemas[_name_of(nested)], _mapping(example[name]))
         elif "$ref" in field.get("additionalProperties", {}):
             for value in _mapping(example[name]).values():
                 _fill_in(schemas, schemas[_name_of(field["additionalProperties"])], _mapping(value))

@@ -16,7 +16,7 @@ from service.problems import InvalidBody
 
 ERRORS_SHOWN = 20
 _ERRORS_LISTABLE = 10_000  # listing more of them would hold up the event loop
-_FIELDS = {"events", *ScoreRequest.model_fields, *Candidate.model_fields, *FeedbackEvent.model_fields}
+_FIELDS = {"events", "requests", *ScoreRequest.model_fields, *Candidate.model_fields, *FeedbackEvent.model_fields}
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
@@ -27,6 +27,11 @@ def parse_json(body: bytes, what: str = "the body") -> object:
     except ValueError as error:
         raise HTTPException(400, f"{what} is not valid JSON: {error}") from None
     return value
+
+
+def is_plain(body: bytes) -> bool:
+    """Return whether no text in JSON can hold a control character: below U+0020 they have to be escaped."""
+    return body.isascii() and b"\\" not in body and b"\x7f" not in body
 
 
 def check_count(values: object, bound: int, what: str, setting: str) -> None:

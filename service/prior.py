@@ -1,15 +1,15 @@
 """The built-in prior model: what answers before the first version, flagged as a fallback (P5)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from contract.api import Candidate
 from contract.events import Events
 from contract.hashing import Keys
 from contract.watch import CELLS, DURATION_BUCKETS, SURFACE_CELLS, WATCH_BINS, WatchTables
-from service.servable import NO_KEYS, Answer, Beliefs, item_ids_of
+from service.servable import NO_KEYS, NOTHING_TOLD, Answer, Beliefs, Told
 
 _THRESHOLD = 0.5
 _NOTHING_SEEN = WatchTables(np.zeros((DURATION_BUCKETS, WATCH_BINS)), np.zeros(CELLS), np.zeros(SURFACE_CELLS))
@@ -27,22 +27,22 @@ class PriorModel:
 
     def answer(
         self,
-        user_id: str,
-        candidates: Sequence[Candidate | str],
+        user_key: int,
+        item_keys: Keys,
         surface: str | None = None,
-        explain: bool = False,
+        told: Mapping[int, Told] = NOTHING_TOLD,
         newer: Keys = NO_KEYS,
     ) -> Answer:
         """Score every candidate with the prior rate, so that the caller's order stays."""
-        count = len(candidates)
+        count = len(item_keys)
         return Answer(
-            item_ids=item_ids_of(candidates),
             score=np.full(count, self.rate, np.float32),
             confidence=np.full(count, max(self.rate, 1 - self.rate), np.float32),
-            label=np.full(count, self.rate > _THRESHOLD, np.int64),
+            label=np.full(count, self.rate > _THRESHOLD, np.bool_),
             known=np.zeros(count, np.bool_),
             known_user=False,
-            parts=None,
+            logit=np.full(count, math.log(self.rate / (1 - self.rate)), np.float32),
+            terms=None,
         )
 
     def believe(self, events: Events) -> Beliefs:

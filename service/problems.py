@@ -46,7 +46,7 @@ def problem_response(error: Exception, request_id: str) -> Response:
         "request_id": request_id,
         "errors": getattr(error, "errors", []) if isinstance(error, InvalidBody) else [],
     }
-    return Response(orjson.dumps(problem), status.value, headers, media_type=MEDIA_TYPE)
+    return Response(orjson.dumps(problem), status.value, headers | {"x-request-id": request_id}, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

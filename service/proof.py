@@ -1,7 +1,8 @@
 """From the files of a version to a servable, or to the reason why not (P4).
 
 `open_version` refuses a version whose files differ from its manifest, whose tables hold a number that is not finite, or
-whose graph does not give the probe's answers when it is asked the way requests ask it.
+whose graph does not give the probe's answers when it is asked the way requests ask it. Of a delta only its own files
+are read where what it stands on is in use already.
 """
 
 from datetime import UTC, datetime
@@ -11,37 +12,29 @@ import numpy as np
 import numpy.typing as npt
 
 from contract.belief import BELIEF_FILE, read_belief
+from contract.durable import sha256_of
 from contract.errors import VersionCorrupt
-from contract.histories import HISTORY_FILE, open_histories
-from contract.manifest import (
-    MODEL_FILE,
-    PARTS,
-    PROBE_FILE,
-    SIDES,
-    Manifest,
-    Probe,
-    open_index,
-    read_manifest,
-    verify_files,
-)
-from contract.side import SIDE_SLOTS
-from service.graph import OUTPUTS, PARTS_OUTPUT, Graph
-from service.servable import LoadedVersion
+from contract.histories import HISTORY_FILE
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, PROBE_FILE, Manifest, Probe, read_manifest, verify_files
+from contract.side import ITEM_SLOTS, SIDE_SLOTS, SURFACE
+from contract.space import SPACES, check_finite
+from contract.tables import Base, Feed, Tables, Terms, open_tables, watch_logit
+from service.graph import Graph
+from service.servable import LoadedVersion, Whole
 
-_FINITE_CHECK_VALUES = 1 << 20  # table values looked at in one go: 4 MB
-_WHOLE_NUMBERS = {HISTORY_FILE, *(f"{side}.{part}.bin" for side in SIDES for part in ("keys", "rows"))}
+_ONE_USER_RUNS = 16  # users of the probe who are asked for alone, as scores are
 
 
-def open_version(directory: Path) -> LoadedVersion:
-    """Load and prove the version in `directory`. Blocks: call it in a worker thread. Raises VersionCorrupt."""
+def open_version(directory: Path, held: Whole | None = None) -> LoadedVersion:
+    """Load and prove the version in `directory`. Blocks: call it in a worker thread. Raises VersionCorrupt.
+
+    The base of a delta lies beside it; it is not opened again if it is what is `held` already.
+    """
     name = directory.name
-    manifest = read_manifest(directory)
-    verify_files(directory, manifest)
-    required = {MODEL_FILE, BELIEF_FILE, PROBE_FILE, *([HISTORY_FILE] if manifest.history else [])}
-    if missing := required - manifest.files.keys():
-        raise VersionCorrupt(f"version {name}: a version needs {min(missing)}, which is not in the manifest")
+    manifest = _read(directory)
     try:
-        return _open(directory, manifest)
+        base = manifest.layout.base
+        return _open(directory, manifest, _base(directory.parent, base, held) if base else None)
     except VersionCorrupt as error:
         raise VersionCorrupt(f"version {name}: {error}") from error
     except OSError:
@@ -50,90 +43,101 @@ def open_version(directory: Path) -> LoadedVersion:
         raise VersionCorrupt(f"version {name}: it does not load ({type(error).__name__}: {error})") from error
 
 
-def _open(directory: Path, manifest: Manifest) -> LoadedVersion:
-    _check_tables_are_finite(directory, manifest)
-    users, items = (open_index(directory, side, manifest.indexes[side]) for side in SIDES)
-    user_rows, item_rows = (manifest.indexes[side].rows for side in SIDES)
-    histories = open_histories(directory, manifest.history, user_rows, item_rows) if manifest.history else None
+def _read(directory: Path) -> Manifest:
+    """Return the manifest, once every file is what it says and none is missing."""
+    manifest = read_manifest(directory)
+    verify_files(directory, manifest)
+    required = {MODEL_FILE, BELIEF_FILE, PROBE_FILE, *([HISTORY_FILE] if manifest.layout.history else [])}
+    if missing := required - manifest.files.keys():
+        raise VersionCorrupt(f"version {directory.name}: it needs {min(missing)}, which is not in the manifest")
+    return manifest
+
+
+def _base(versions: Path, base: Base, held: Whole | None) -> Whole:
+    if held is not None and held.manifest_sha256 == base.manifest_sha256:
+        return held
+    directory = versions / base.version
+    found = _whole(directory, _read(directory))
+    if found.manifest_sha256 != base.manifest_sha256:
+        raise VersionCorrupt(f"it stands on another version {base.version} than the one in the registry")
+    return found
+
+
+def _whole(directory: Path, manifest: Manifest) -> Whole:
+    tables = _open_tables(directory, manifest, None)
+    return Whole(sha256_of(directory / MANIFEST_FILE), tables)
+
+
+def _open_tables(directory: Path, manifest: Manifest, base: Tables | None) -> Tables:
+    tables = open_tables(directory, manifest.layout, base)
+    if tables.users.index is None or tables.items.index is None:
+        raise VersionCorrupt("users and items need an id index")
+    for space in SPACES:
+        check_finite(directory, space, manifest.layout.spaces[space])
+    return tables
+
+
+def _open(directory: Path, manifest: Manifest, base: Whole | None) -> LoadedVersion:
+    whole = base or _whole(directory, manifest)
+    tables = _open_tables(directory, manifest, base.tables) if base else whole.tables
     belief = read_belief(directory)
-    graph = Graph(directory / MODEL_FILE, reads_history=manifest.history > 0)
-    _ask_for_last_rows(graph, manifest)
-    _replay(graph, Probe.model_validate_json((directory / PROBE_FILE).read_bytes()), manifest.history)
+    graph = Graph(directory / MODEL_FILE, tables)
+    _replay(graph, tables, Probe.model_validate_json((directory / PROBE_FILE).read_bytes()))
     through_ms = manifest.trained_through.acknowledged_ms
     datetime.fromtimestamp(through_ms / 1000, UTC)  # every answer will show it
     return LoadedVersion(
         version=directory.name,
         trained_through_ms=through_ms,
+        whole=whole,
+        _tables=tables,
         _graph=graph,
-        _users=users,
-        _items=items,
-        _side_rows=manifest.side_rows,
-        _histories=histories,
         _calibration=manifest.calibration,
         _coefficients=np.array(belief.coefficients),
         _watches=belief.tables(),
     )
 
 
-def _check_tables_are_finite(directory: Path, manifest: Manifest) -> None:
-    for name in manifest.files.keys() - _WHOLE_NUMBERS:
-        if name.endswith(".bin") and (directory / name).stat().st_size:
-            table = np.memmap(directory / name, dtype="<f4", mode="r")
-            for start in range(0, len(table), _FINITE_CHECK_VALUES):
-                if not np.isfinite(table[start : start + _FINITE_CHECK_VALUES]).all():
-                    raise VersionCorrupt(f"{name} holds a number that is not finite")
-
-
-def _ask_for_last_rows(graph: Graph, manifest: Manifest) -> None:
-    """An index can lead to any row of its tables, a text to any of the side table: the last of each must be there."""
-    user, item = (np.array([manifest.indexes[side].rows - 1]) for side in SIDES)
-    side = np.full((1, SIDE_SLOTS), manifest.side_rows - 1)
-    graph.run(OUTPUTS, user, item, side, np.full((1, manifest.history), item) if manifest.history else None)
-
-
-def _replay(graph: Graph, probe: Probe, history: int) -> None:
-    """Ask for every probe row, and compare: user by user as scores do, and all at once as labels do."""
-    users, items = np.array(probe.user), np.array(probe.item)
-    count = len(users)
+def _replay(graph: Graph, tables: Tables, probe: Probe) -> None:
+    """Ask for every probe row, and compare: users one by one as scores do, and all at once as labels do."""
+    user, item = np.array(probe.user), np.array(probe.item)
+    count = len(user)
     if not count:
         raise VersionCorrupt("the probe is empty, so nothing proves the version")
-    sides = _table(probe.side, (count, SIDE_SLOTS), "side")
-    histories = _table(probe.history, (count, history), "history") if history else None
-    asked = users[:, None] if histories is None else np.column_stack([users, histories])
-    for same in np.unique(asked, axis=0):  # a user's rows share one history
-        chosen = (asked == same).all(1)
-        read = None if histories is None else same[None, 1:]
-        _compare(graph, probe, chosen, same[:1], items[chosen], sides[chosen], read)
-    if histories is None:
-        _compare(graph, probe, np.ones(count, np.bool_), users, items, sides, None)
+    for name, rows, space in (("user", user, tables.users), ("item", item, tables.items)):
+        own = 0 if space.change is None else len(space.change.terms)
+        if rows.shape != (count,) or rows.min() < 0 or rows.max() >= len(space.terms) + own:
+            raise VersionCorrupt(f"the probe's {name} has rows that the version has not")
+    side = _table(probe.side, (count, SIDE_SLOTS), "side", len(tables.sides.terms))
+    if tables.histories is None:
+        _compare(graph, probe, np.arange(count), *tables.of_pairs(user, item, side))
+        for row in np.unique(user)[:_ONE_USER_RUNS]:
+            chosen = np.flatnonzero(user == row)
+            _compare(graph, probe, chosen, *tables.of_pairs(user[chosen[:1]], item[chosen], side[chosen]))
+            for surface in np.unique(side[chosen, SURFACE]):
+                alike = chosen[(side[chosen, SURFACE] == surface) & ~side[chosen, ITEM_SLOTS].any(1)]
+                if alike.size:
+                    _compare(graph, probe, alike, *tables.of_one_user(int(row), item[alike], int(surface)))
+        return
+    history = _table(probe.history, (count, tables.histories.shape[1]), "history", len(tables.items.terms))
+    for same in np.unique(np.column_stack([user, history]), axis=0):  # a user's rows share one history
+        chosen = np.flatnonzero((user == same[0]) & (history == same[1:]).all(1))
+        _compare(graph, probe, chosen, *tables.of_pairs(same[:1], item[chosen], side[chosen], same[None, 1:]))
 
 
-def _table(rows: list[list[int]], shape: tuple[int, int], what: str) -> npt.NDArray[np.int64]:
+def _table(rows: list[list[int]], shape: tuple[int, int], what: str, bound: int) -> npt.NDArray[np.int64]:
     table = np.array(rows, np.int64)
     if table.shape != shape:
         raise VersionCorrupt(f"the probe's {what} has shape {table.shape}, it should have {shape}")
+    if table.min() < 0 or table.max() >= bound:
+        raise VersionCorrupt(f"the probe's {what} has rows past {bound - 1}, or below 0")
     return table
 
 
-def _compare(
-    graph: Graph,
-    probe: Probe,
-    chosen: npt.NDArray[np.bool_],
-    user: npt.NDArray[np.int64],
-    item: npt.NDArray[np.int64],
-    side: npt.NDArray[np.int64],
-    history: npt.NDArray[np.int64] | None,
-) -> None:
-    for output, answer in zip(OUTPUTS, graph.run(OUTPUTS, user, item, side, history), strict=True):
+def _compare(graph: Graph, probe: Probe, chosen: npt.NDArray[np.int64], terms: Terms, feed: Feed) -> None:
+    answers = graph.run(feed)._asdict() | {"watch": watch_logit(terms)}
+    for output, answer in answers.items():
         expected = np.array(getattr(probe, output))[chosen]
-        _check_shape(output, answer, expected.shape)
+        if answer.shape != expected.shape or not np.isfinite(answer).all():
+            raise VersionCorrupt(f"{output} has shape {answer.shape} where {expected.shape} is due, or is not finite")
         if not (worst := float(np.abs(answer - expected).max())) <= probe.tolerance:
             raise VersionCorrupt(f"{output} is {worst:.3g} away from the probe, the bound is {probe.tolerance:g}")
-    if graph.explains:
-        [parts] = graph.run([PARTS_OUTPUT], user, item, side, history)
-        _check_shape(PARTS_OUTPUT, parts, (len(item), PARTS))
-
-
-def _check_shape(output: str, answer: npt.NDArray[np.generic], shape: tuple[int, ...]) -> None:
-    if answer.shape != shape or not np.isfinite(answer).all():
-        raise VersionCorrupt(f"{output} has shape {answer.shape} where {shape} is due, or is not finite")

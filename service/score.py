@@ -1,81 +1,114 @@
-"""POST /score: candidates in, ranked scores and pseudo-labels out.
+"""POST /score and /score:batch: candidates in, ranked scores and pseudo-labels out.
 
-It waits for nothing: no Redis, no disk, no other thread. A worker-thread hop per request cost more than the scoring.
+They wait for nothing: no Redis, no disk, no other thread. A worker-thread hop per request cost more than the scoring.
 """
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 
-from contract.api import Reasons, ScoreRequest, ScoreResponse
-from contract.hashing import id_key
-from service.limits import Limits
-from service.metrics import Metrics
+from contract.api import Reasons, ScoreBatchResponse, ScoreResponse
+from contract.hashing import utf8_keys
+from service.front import Asked, hot_router
 from service.openapi import body_of, problems
-from service.parsing import check_count, parse_json, validate
-from service.recent import RecentPositives
-from service.servable import NO_KEYS, Answer, Servable
+from service.rows_json import rounded, rows_json
+from service.scorer import Scorer
+from service.servable import Answer, Servable
 from service.settings import ServiceSettings
 from service.slot import Slot
+from service.wanted import Wanted, batch_of, wanted_of
 
 _PARTS = list(Reasons.model_fields)
 _EXAMPLE = {"user_id": "u1", "candidates": ["v1", {"item_id": "v2", "author_id": "a7", "tags": ["39"]}], "top_k": 50}
+_BEST = int(np.float32(1).view(np.uint32))
+_PLACE = (1 << 32) - 1
+_ERRORS = (400, 408, 413, 415, 422, 503)
 
 
-def score_routes(
-    slot: Slot, recent: RecentPositives, limits: Limits, settings: ServiceSettings, metrics: Metrics
-) -> APIRouter:
+def score_routes(slot: Slot, scorer: Scorer, settings: ServiceSettings) -> APIRouter:
     """Return the routes that score."""
-    router = APIRouter(tags=["score"])
+    router = hot_router("score")
+
+    def answer_to(wanted: Wanted, servable: Servable) -> bytes:
+        keys = utf8_keys(wanted.item_ids)
+        return render(wanted, scorer.answer(servable, wanted.user_id, keys, wanted.surface, wanted.told))
 
     @router.post(
         "/v1/score",
         response_model=ScoreResponse,
-        responses=problems(400, 408, 413, 415, 422, 503),
+        responses=problems(*_ERRORS),
         openapi_extra=body_of(_EXAMPLE, "ScoreRequest"),
     )
     @router.post("/score", include_in_schema=False)
-    async def score(request: Request) -> Response:
+    async def score(body: bytes, asked: Asked) -> bytes:
         """Score one user's candidates, best first."""
-        async with limits.body_of(request) as body:
-            asked = parse_request(body, settings.max_candidates)
-            servable = slot.current  # once: this request sees this version only
-            through_ms = servable.trained_through_ms
-            newer = recent.since(id_key(asked.user_id), through_ms) if servable.history else NO_KEYS
-            answer = servable.answer(asked.user_id, asked.candidates, asked.surface, asked.explain, newer)
-            _count(metrics, servable, answer)
-            return Response(render(asked, answer, servable, request.state.request_id), media_type="application/json")
+        wanted = wanted_of(body, settings.max_candidates)
+        servable = slot.current  # once: this request sees this version only
+        return b"{%b,%b}" % (head(asked.request_id, servable), answer_to(wanted, servable))
+
+    @router.post(
+        "/v1/score:batch",
+        response_model=ScoreBatchResponse,
+        responses=problems(*_ERRORS),
+        openapi_extra=body_of({"requests": [_EXAMPLE]}, "ScoreBatchRequest"),
+    )
+    @router.post("/score:batch", include_in_schema=False)
+    async def score_batch(body: bytes, asked: Asked) -> bytes:
+        """Score the candidates of several users by one version; `max_candidates` bounds them all together."""
+        batch = batch_of(body, settings.max_candidates)
+        servable = slot.current
+        results = [b'{"user_id":%b,%b}' % (orjson.dumps(one.user_id), answer_to(one, servable)) for one in batch]
+        return b'{%b,"results":[%b]}' % (head(asked.request_id, servable), b",".join(results))
 
     return router
 
 
-def parse_request(body: bytes, max_candidates: int) -> ScoreRequest:
-    """Return the request in `body`. Raises an error of the 4xx kind."""
-    value = parse_json(body)
-    if isinstance(value, dict):
-        check_count(value.get("candidates"), max_candidates, "candidates", "WINNOW_MAX_CANDIDATES")
-    return validate(ScoreRequest, value)
+def head(request_id: str, servable: Servable) -> bytes:
+    """Return the fields that every answer begins with."""
+    return orjson.dumps({"request_id": request_id, "model": serving_model(servable)})[1:-1]
 
 
-def render(asked: ScoreRequest, answer: Answer, servable: Servable, request_id: str) -> bytes:
-    """Return the body of the response, ranked by score; equal scores keep the caller's order."""
-    order = np.argsort(-answer.score, kind="stable")[: asked.top_k]
-    columns = _columns(answer, order)
-    body: dict[str, object] = {
-        "request_id": request_id,
-        "model": serving_model(servable),
-        "known_user": answer.known_user,
+def render(wanted: Wanted, answer: Answer) -> bytes:
+    """Return one user's fields of the answer, ranked by score; equal scores keep the caller's order."""
+    order = ranking(answer.score)[: wanted.top_k]
+    parts = answer.parts() if wanted.explain else None
+    known_user = b'"known_user":true' if answer.known_user else b'"known_user":false'
+    if parts is None and not wanted.columns:
+        rows = rows_json(wanted.item_ids, order, answer.score, answer.confidence, answer.label, answer.known)
+        return b'%b,"items":%b' % (known_user, rows)
+    columns: dict[str, Any] = {
+        "item_id": [wanted.item_ids[place].decode() for place in order.tolist()],
+        "score": rounded(answer.score.take(order)),
+        "label": answer.label.take(order).view(np.uint8),
+        "confidence": rounded(answer.confidence.take(order)),
+        "known": answer.known.take(order),
     }
-    if asked.format == "columns":
-        body["columns"] = columns
-    else:
-        body["items"] = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    if parts is not None:
+        columns["reasons"] = [dict(zip(_PARTS, row, strict=True)) for row in parts[order]]
+    if wanted.columns:
+        return b'%b,"columns":%b' % (known_user, _json(columns))
+    rows_of = zip(*columns.values(), strict=True)
+    return b'%b,"items":%b' % (known_user, _json([dict(zip(columns, row, strict=True)) for row in rows_of]))
+
+
+def ranking(score: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the places of scores from 0 to 1, best first and of equal ones the first first. Shape [N].
+
+    A score and its place make one number, for numbers sort three times as fast as places by a stable sort.
+    """
+    number = (_BEST - score.view(np.uint32).astype(np.int64) << 32) | np.arange(len(score))
+    number.sort()
+    return number & _PLACE
+
+
+def _json(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def serving_model(servable: Servable) -> dict[str, object]:
@@ -89,28 +122,8 @@ def serving_model(servable: Servable) -> dict[str, object]:
     }
 
 
+@lru_cache(maxsize=256)
 def rfc3339(epoch_ms: int) -> str:
     """Write a time in UTC, to the millisecond."""
     text = datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
-
-
-def _columns(answer: Answer, order: npt.NDArray[np.intp]) -> dict[str, Sequence[object]]:
-    """Return every field of the answer in ranked order. float32 scalars keep their short decimal form in JSON."""
-    columns: dict[str, Sequence[object]] = {
-        "item_id": [answer.item_ids[place] for place in order.tolist()],
-        "score": list(answer.score[order]),
-        "label": answer.label[order].tolist(),
-        "confidence": list(answer.confidence[order]),
-        "known": answer.known[order].tolist(),
-    }
-    if answer.parts is not None:
-        columns["reasons"] = [dict(zip(_PARTS, row, strict=True)) for row in answer.parts[order]]
-    return columns
-
-
-def _count(metrics: Metrics, servable: Servable, answer: Answer) -> None:
-    metrics.candidates.inc(len(answer.score))
-    metrics.unknown_items.inc(len(answer.score) - int(np.count_nonzero(answer.known)))
-    metrics.unknown_users.inc(not answer.known_user)
-    metrics.fallback.inc(servable.fallback)

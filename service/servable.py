@@ -3,41 +3,57 @@
 A `Servable` never changes, so a request that holds one sees exactly one version (P6). `service.proof` opens them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from contract.api import Candidate
 from contract.belief import Floats, relevance, sigmoid
-from contract.events import TAG_SEPARATOR, Events
-from contract.hash_index import HashIndex
-from contract.hashing import Keys, id_keys
+from contract.events import Events
+from contract.hashing import Keys
 from contract.histories import merged
-from contract.id_table import UNKNOWN_ROW, Rows, rows_of
 from contract.manifest import Calibration
 from contract.side import ITEM_SLOTS, SIDE_SLOTS, SURFACE, side_rows, surface_row
+from contract.space import EXPLICIT, RowNumbers
+from contract.tables import Tables, Terms, watch_logit
 from contract.watch import Evidence, WatchTables, duration_buckets
-from service.graph import PARTS_OUTPUT, Graph
+from service.graph import Graph, Outputs
 
 NO_KEYS = np.zeros(0, np.uint64)
 Flags = npt.NDArray[np.bool_]
+
+
+class Told(NamedTuple):
+    """What a caller tells of a candidate; it counts where the model has no row for it."""
+
+    author_id: str  # "" if it is not told
+    tags: str  # joined by U+001F
+    duration_ms: int  # 0 if it is not told
+
+
+NOTHING_TOLD: Mapping[int, Told] = {}
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a servable says of one user's candidates, in the order asked. Arrays of length N."""
 
-    item_ids: Sequence[str]
     score: npt.NDArray[np.float32]
     confidence: npt.NDArray[np.float32]
-    label: npt.NDArray[np.int64]
+    label: Flags
     known: Flags
     known_user: bool
-    parts: npt.NDArray[np.float32] | None
-    """[N, 5]: base, user, item, match, context; None if not asked for, or not in the graph."""
+    logit: npt.NDArray[np.float32]
+    terms: Terms | None  # None where there is no model behind it
+
+    def parts(self) -> npt.NDArray[np.float32] | None:
+        """Return base, user, item, match and context, which sum to the logit. Shape [N, 5]; None without terms."""
+        if self.terms is None:
+            return None
+        base, user, item, context = (np.broadcast_to(part[:, EXPLICIT], self.logit.shape) for part in self.terms)
+        return np.stack([base, user, item, self.logit - base - user - item - context, context], 1)
 
 
 @dataclass(frozen=True)
@@ -74,29 +90,38 @@ class Servable(Protocol):
 
     def answer(
         self,
-        user_id: str,
-        candidates: Sequence[Candidate | str],
+        user_key: int,
+        item_keys: Keys,
         surface: str | None = None,
-        explain: bool = False,
+        told: Mapping[int, Told] = NOTHING_TOLD,
         newer: Keys = NO_KEYS,
     ) -> Answer:
-        """Score one user's candidates; `newer` are keys of items liked since the version, oldest first."""
+        """Score one user's candidates.
+
+        `told` is by place among the candidates; `newer` are keys of items liked since the version, oldest first.
+        """
 
     def believe(self, events: Events) -> Beliefs:
         """Judge views that have ended, by viewer and item as they were before, and by the watch."""
 
 
 @dataclass(frozen=True)
+class Whole:
+    """What a whole version shares with the deltas that stand on it."""
+
+    manifest_sha256: str
+    tables: Tables
+
+
+@dataclass(frozen=True)
 class LoadedVersion:
-    """A version of the registry, its tables and indexes mapped from its directory."""
+    """A version of the registry, its tables and indexes mapped from its directory, and that of its base."""
 
     version: str
     trained_through_ms: int
+    whole: Whole
+    _tables: Tables
     _graph: Graph
-    _users: HashIndex
-    _items: HashIndex
-    _side_rows: int
-    _histories: npt.NDArray[np.int32] | None  # [rows of users, L]
     _calibration: Calibration
     _coefficients: Floats  # [5]
     _watches: WatchTables
@@ -105,94 +130,90 @@ class LoadedVersion:
     @property
     def history(self) -> int:
         """How many of a user's latest positives it reads; 0 if none."""
-        return 0 if self._histories is None else self._histories.shape[1]
+        histories = self._tables.histories
+        return 0 if histories is None else histories.shape[1]
 
     def answer(
         self,
-        user_id: str,
-        candidates: Sequence[Candidate | str],
+        user_key: int,
+        item_keys: Keys,
         surface: str | None = None,
-        explain: bool = False,
+        told: Mapping[int, Told] = NOTHING_TOLD,
         newer: Keys = NO_KEYS,
     ) -> Answer:
         """Score one user's candidates in one run of the graph, in the calling thread."""
-        item_ids = item_ids_of(candidates)
-        user, item = rows_of(self._users, id_keys([user_id])), rows_of(self._items, id_keys(item_ids))
-        side = np.zeros((len(item), SIDE_SLOTS), np.int64)
-        if surface is not None:
-            side[:, SURFACE] = surface_row(surface, self._side_rows)
-        if item_ids is not candidates:
-            _tell_unknown_items(side, item, candidates, self._side_rows)
-        outputs = ["score", "confidence", "label"] + ([PARTS_OUTPUT] if explain and self._graph.explains else [])
-        history = self._history_of(int(user[0]), newer)
-        score, confidence, label, *parts = self._graph.run(outputs, user, item, side, history)
+        tables = self._tables
+        user, item = tables.users.find_one(user_key), tables.items.find(item_keys)
+        known = item != tables.items.unknown
+        outputs, terms = self._score(user, item, known, surface, told, newer)
         return Answer(
-            item_ids=item_ids,
-            score=score,
-            confidence=confidence,
-            label=label.astype(np.int64, copy=False),
-            known=item != UNKNOWN_ROW,
-            known_user=bool(user[0] != UNKNOWN_ROW),
-            parts=parts[0] if parts else None,
+            score=outputs.score,
+            confidence=outputs.confidence,
+            label=outputs.label,
+            known=known,
+            known_user=user != tables.users.unknown,
+            logit=outputs.logit,
+            terms=terms,
         )
+
+    def _score(
+        self, user: int, item: RowNumbers, known: Flags, surface: str | None, told: Mapping[int, Told], newer: Keys
+    ) -> tuple[Outputs, Terms]:
+        """Run the graph for one user's items, given by row."""
+        tables = self._tables
+        shown = 0 if surface is None else surface_row(surface, len(tables.sides.terms))
+        unknown = [place for place in told if not known[place]] if told else []
+        history = self._history_of(user, newer)
+        if unknown:  # of a known item nothing need be told: it has its features in its own row
+            side = np.zeros((len(item), SIDE_SLOTS), np.int32)
+            side[:, SURFACE] = shown
+            side[unknown, ITEM_SLOTS] = _features([told[place] for place in unknown], len(tables.sides.terms))
+            terms, feed = tables.of_pairs(np.array([user]), item, side, history)
+        else:
+            terms, feed = tables.of_one_user(user, item, shown, history)
+        return self._graph.run(feed), terms
 
     def believe(self, events: Events) -> Beliefs:
         """Judge ended views: one run of the graph, or with histories one a user, in the calling thread."""
-        user, item = rows_of(self._users, events.user_key), rows_of(self._items, events.item_key)
-        side = side_rows(events.surface, events.author_id, events.tags, events.duration_ms, self._side_rows)
-        side[item != UNKNOWN_ROW, ITEM_SLOTS] = 0  # a known item has its features in its own row
-        logit, watch_logit = self._logits(user, item, side)
+        tables = self._tables
+        user, item = tables.users.find(events.user_key), tables.items.find(events.item_key)
+        known_user, known_item = user != tables.users.unknown, item != tables.items.unknown
+        table_rows = len(tables.sides.terms)
+        side = side_rows(events.surface, events.author_id, events.tags, events.duration_ms, table_rows)
+        side[known_item, ITEM_SLOTS] = 0  # a known item has its features in its own row
+        logit, watch = self._logits(user, item, side)
         evidence = self._watches.read(events.watch_ms, events.duration_ms, events.foreground, events.surface)
         return Beliefs(
-            relevance=relevance(self._coefficients, logit, watch_logit, evidence.llr),
+            relevance=relevance(self._coefficients, logit, watch, evidence.llr),
             alone=sigmoid(self._calibration.scale * logit + self._calibration.offset),
             evidence=evidence,
             on_record=self._watches.histogram.sum(1)[duration_buckets(events.duration_ms)] > 0,
-            known_user=user != UNKNOWN_ROW,
-            known_item=item != UNKNOWN_ROW,
+            known_user=known_user,
+            known_item=known_item,
             threshold=self._calibration.threshold,
         )
 
-    def _logits(self, user: Rows, item: Rows, side: Rows) -> tuple[Floats, Floats]:
+    def _logits(self, user: RowNumbers, item: RowNumbers, side: RowNumbers) -> tuple[Floats, Floats]:
         """Return logit and watch of N pairs of any users. Shapes [N], [N], [N, 7] -> [N], [N]."""
-        outputs = ["logit", "watch"]
         found = np.zeros((2, len(item)))
-        if self._histories is None:
-            found[:] = self._graph.run(outputs, user, item, side)
-        else:
-            for row in np.unique(user):
-                own = user == row
-                history = self._history_of(int(row), NO_KEYS)
-                found[:, own] = self._graph.run(outputs, np.array([row]), item[own], side[own], history)
+        groups = [slice(None)] if self._tables.histories is None else [user == row for row in np.unique(user)]
+        for own in groups:
+            history = self._history_of(int(user[own][0]), NO_KEYS)
+            terms, feed = self._tables.of_pairs(user[own], item[own], side[own], history)
+            found[0, own], found[1, own] = self._graph.run(feed).logit, watch_logit(terms)
         return found[0], found[1]
 
-    def _history_of(self, user: int, newer: Keys) -> Rows | None:
+    def _history_of(self, user: int, newer: Keys) -> RowNumbers | None:
         """Return one user's history, the version's and newer positives after it. Shape [1, L]."""
-        if self._histories is None:
+        histories = self._tables.histories
+        if histories is None:
             return None
-        history = self._histories[user]
-        return (merged(history, rows_of(self._items, newer)) if newer.size else history)[None]
+        history = histories[user]
+        return (merged(history, self._tables.items.find(newer)) if newer.size else history)[None]
 
 
-def item_ids_of(candidates: Sequence[Candidate | str]) -> Sequence[str]:
-    """Return the item of each candidate; the same object where all of them are plain ids."""
-    if set(map(type, candidates)) == {str}:
-        return cast(Sequence[str], candidates)
-    return [one.item_id if isinstance(one, Candidate) else one for one in candidates]
-
-
-def _tell_unknown_items(
-    side: npt.NDArray[np.int64], item: Rows, candidates: Sequence[Candidate | str], table_rows: int
-) -> None:
-    """Fill in what is told of unknown items; a known one has it in its own row. Shapes [N, 7], [N], [N]."""
-    unknown = np.flatnonzero(item == UNKNOWN_ROW).tolist()
-    told = {place: one for place in unknown if isinstance(one := candidates[place], Candidate)}
-    if told:
-        features = side_rows(
-            [""] * len(told),
-            [one.author_id or "" for one in told.values()],
-            [TAG_SEPARATOR.join(one.tags) for one in told.values()],
-            np.array([one.duration_ms or 0 for one in told.values()], np.int32),
-            table_rows,
-        )
-        side[list(told), ITEM_SLOTS] = features[:, ITEM_SLOTS]
+def _features(told: Sequence[Told], table_rows: int) -> RowNumbers:
+    """Return the side features of items by what is told of them. Shape [N, 6]."""
+    author_id, tags, duration_ms = zip(*told, strict=True)
+    found = side_rows([""] * len(told), author_id, tags, np.array(duration_ms, np.int32), table_rows)
+    return found[:, ITEM_SLOTS]

@@ -87,7 +87,8 @@ class Slot:
         return True
 
     def _open(self, version: str) -> LoadedVersion:
-        return open_version(self._registry.path(version))
+        held = self.current.whole if isinstance(self.current, LoadedVersion) else None
+        return open_version(self._registry.path(version), held)
 
     def _refuse(self, version: str, reason: str) -> None:
         self.refused[version] = reason

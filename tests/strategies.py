@@ -6,17 +6,8 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from contract.events import (
-    MAX_AT_MS,
-    MAX_ID_CHARACTERS,
-    MAX_MS,
-    MAX_POSITION,
-    MAX_TAGS,
-    Action,
-    Events,
-    FeedbackEvent,
-    encode_block,
-)
+from contract.blocks import encode_block
+from contract.events import MAX_AT_MS, MAX_ID_CHARACTERS, MAX_MS, MAX_POSITION, MAX_TAGS, Action, Events, FeedbackEvent
 from contract.hashing import RESERVED_KEYS, Keys
 
 # A busy machine is no failure; pytest's own timeout catches what hangs.

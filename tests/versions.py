@@ -2,7 +2,7 @@
 
 The graph is matrix factorisation with biases and a bag of side features:
 logit = base + user bias + item bias + <user factor, item factor> + sum of side biases; watch is a sum of two biases.
-With histories, what the user liked last is added to the user's factor.
+With histories, the factors of what the user liked last are added to the user's.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,15 +24,15 @@ from contract.manifest import (
     MODEL_FILE,
     PROBE_FILE,
     Calibration,
-    IdIndexShape,
     Manifest,
     Probe,
     TrainedThrough,
     digest_files,
-    write_index,
 )
 from contract.registry import Registry
 from contract.side import LEAST_SIDE_ROWS, SIDE_SLOTS, side_rows
+from contract.space import write_space
+from contract.tables import Layout, Spaces
 from contract.watch import CELLS, DURATION_BUCKETS, SURFACE_CELLS, WATCH_BINS
 
 FACTORS = 4
@@ -46,51 +46,34 @@ Table = npt.NDArray[np.float32]
 
 _GRAPH = """
 <ir_version: 9, opset_import: ["" : 17]>
-gmf (int64[M] user, int64[N] item, int64[N, 7] side{history_input})
-    => (float[N] logit, float[N] score, float[N] confidence, int64[N] label, float[N] watch, float[N, 5] parts)
-<float[1] base = {{{base}}}, float[1] scale = {{{scale}}}, float[1] offset = {{{offset}}},
- float[1] threshold = {{{threshold}}}, float[1] one = {{1}}, int64[1] axis = {{1}}>
+gmf ({inputs}) => (float[N] logit, float[N] score, float[N] confidence, bool[N] label)
+<float[1] scale = {{{scale}}}, float[1] offset = {{{offset}}},
+ float[1] threshold = {{{threshold}}}, float[1] one = {{1}}, int64[1] axis = {{1}}, int64[1] nothing = {{0}},
+ int64[1] minus_one = {{-1}}>
 {{
-    own_factor = Gather <axis = 0> (user_factors, user)
     {user_factor}
-    item_factor = Gather <axis = 0> (item_factors, item)
-    product = Mul (user_factor, item_factor)
+    product = Mul (user_factor, item)
     match = ReduceSum <keepdims = 0> (product, axis)
-    of_user = Gather <axis = 0> (user_bias, user)
-    of_item = Gather <axis = 0> (item_bias, item)
-    of_side = Gather <axis = 0> (side_bias, side)
-    context = ReduceSum <keepdims = 0> (of_side, axis)
-    biases = Add (of_user, of_item)
-    own = Add (biases, match)
-    in_context = Add (own, context)
-    logit = Add (in_context, base)
+    logit = Add (match, plain)
     scaled = Mul (logit, scale)
     calibrated = Add (scaled, offset)
     score = Sigmoid (calibrated)
-    is_positive = Greater (score, threshold)
-    label = Cast <to = 7> (is_positive)
+    label = Greater (score, threshold)
     rest = Sub (one, score)
-    confidence = Where (is_positive, score, rest)
-    user_watch = Gather <axis = 0> (user_watches, user)
-    item_watch = Gather <axis = 0> (item_watches, item)
-    watch = Add (user_watch, item_watch)
-    shape = Shape (item)
-    base_n = Expand (base, shape)
-    user_n = Expand (of_user, shape)
-    base_column = Unsqueeze (base_n, axis)
-    user_column = Unsqueeze (user_n, axis)
-    item_column = Unsqueeze (of_item, axis)
-    match_column = Unsqueeze (match, axis)
-    context_column = Unsqueeze (context, axis)
-    parts = Concat <axis = 1> (base_column, user_column, item_column, match_column, context_column)
+    confidence = Where (label, score, rest)
 }}
 """
+_INPUTS = "float[M, W] user, float[N, W] item, float[N] plain"
 _USER_FACTOR = {
-    False: "user_factor = Identity (own_factor)",
+    False: "user_factor = Identity (user)",
     True: """
-    liked = Gather <axis = 0> (liked_factors, history)
+    none = Equal (history, nothing)
+    some = Not (none)
+    there = Cast <to = 1> (some)
+    weight = Unsqueeze (there, minus_one)
+    liked = Mul (past, weight)
     of_history = ReduceSum <keepdims = 0> (liked, axis)
-    user_factor = Add (own_factor, of_history)""",
+    user_factor = Add (user, of_history)""",
 }
 
 
@@ -118,7 +101,9 @@ class Expected:
         """Return the same for rows."""
         user_factor = self.tables["user_factors"][user].astype(np.float64)
         if self.histories is not None:
-            user_factor = user_factor + self.tables["liked_factors"][list(history)].sum(0, dtype=np.float64)
+            user_factor = user_factor + self.tables["item_factors"][[one for one in history if one]].sum(
+                0, dtype=np.float64
+            )
         match = float(user_factor @ self.tables["item_factors"][item])
         context = float(self.tables["side_bias"][list(side)].sum(dtype=np.float64))
         return [self.base, float(self.tables["user_bias"][user]), float(self.tables["item_bias"][item]), match, context]
@@ -155,17 +140,16 @@ def write_version(
     items: dict[str, int] = ITEMS,
     seed: int = 0,
     acknowledged_ms: int = ACKNOWLEDGED_MS,
-    has_parts: bool = True,
     history: int = 0,
 ) -> Expected:
     """Write a complete version into `directory`; return what it answers. `seed` decides every weight."""
     directory.mkdir(parents=True, exist_ok=True)
     expected = _expected(users, items, seed, history)
-    _write_graph(directory, expected, has_parts)
+    _write_graph(directory, expected)
     write_belief(directory, expected.belief)
     if expected.histories is not None:
         write_histories(directory, expected.histories)
-    indexes = {side: _write_side(directory, side, ids) for side, ids in (("users", users), ("items", items))}
+    spaces = _write_spaces(directory, expected)
     _write_probe(directory, expected)
     manifest = Manifest(
         created_ms=acknowledged_ms + 1_000,
@@ -182,9 +166,7 @@ def write_version(
         metrics={"auc": 0.7},
         verdict="PROMOTE",
         reasons=["made for a test"],
-        indexes=indexes,
-        side_rows=SIDE_ROWS,
-        history=history,
+        layout=Layout(intercept=(expected.base, 0.0), spaces=spaces, side_rows=SIDE_ROWS, history=history),
         files=digest_files(directory),
     )
     (directory / MANIFEST_FILE).write_text(manifest.model_dump_json())
@@ -233,38 +215,39 @@ def _expected(users: dict[str, int], items: dict[str, int], seed: int, history: 
     )
     histories = None
     if history:
-        tables["liked_factors"] = random.normal(0, 0.7, (item_rows, FACTORS))
-        tables["liked_factors"][0] = 0.0
         histories = np.zeros((user_rows, history), np.int32)
         histories[1, -1] = 1  # the first user has liked the first item
     floats = {name: table.astype(np.float32) for name, table in tables.items()}
     return Expected(users, items, floats, base=-0.5, histories=histories, belief=belief)
 
 
-def _write_graph(directory: Path, expected: Expected, has_parts: bool) -> None:
+def _write_graph(directory: Path, expected: Expected) -> None:
     reads_history = expected.histories is not None
+    length = 0 if expected.histories is None else expected.histories.shape[1]
     text = _GRAPH.format(
-        base=expected.base,
         **CALIBRATION.model_dump(),
-        history_input=", int64[1, L] history" if reads_history else "",
+        inputs=_INPUTS + (f", int64[1, {length}] history, float[1, {length}, W] past" if reads_history else ""),
         user_factor=_USER_FACTOR[reads_history],
     )
-    model = onnx.parser.parse_model(text)
-    for name, table in expected.tables.items():
-        (directory / f"{name}.bin").write_bytes(table.astype("<f4").tobytes())
-        tensor = model.graph.initializer.add(name=name, data_type=onnx.TensorProto.FLOAT, dims=table.shape)
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value=f"{name}.bin")
-    if not has_parts:
-        del model.graph.output[-1]
-    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
+    (directory / MODEL_FILE).write_bytes(onnx.parser.parse_model(text).SerializeToString())
 
 
-def _write_side(directory: Path, side: str, ids: dict[str, int]) -> IdIndexShape:
+def _write_spaces(directory: Path, expected: Expected) -> Spaces:
+    tables = expected.tables
+    user_terms = np.stack([tables["user_bias"], tables["user_watches"]], 1)
+    item_terms = np.stack([tables["item_bias"], tables["item_watches"]], 1)
+    side_terms = np.stack([tables["side_bias"], np.zeros_like(tables["side_bias"])], 1)
+    return Spaces(
+        users=write_space(directory, "users", user_terms, tables["user_factors"], _index_of(expected.users)),
+        items=write_space(directory, "items", item_terms, tables["item_factors"], _index_of(expected.items)),
+        sides=write_space(directory, "sides", side_terms, None),
+    )
+
+
+def _index_of(ids: dict[str, int]) -> HashIndex:
     index = HashIndex.for_capacity(len(ids))
     index.add(id_keys(list(ids)), np.array(list(ids.values()), np.int32))
-    write_index(directory, side, index)
-    return IdIndexShape(slots=len(index.keys), known_ids=len(ids), rows=max(ids.values()) + 1)
+    return index
 
 
 def _write_probe(directory: Path, expected: Expected) -> None:

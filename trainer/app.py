@@ -17,7 +17,7 @@ from trainer.checkpoint import CheckpointStore
 from trainer.gates import GatePolicy
 from trainer.label_log import LabelLog
 from trainer.metrics import TrainerMetrics
-from trainer.publish import Publisher
+from trainer.publish import DeltaPolicy, Publisher
 from trainer.settings import TrainerSettings
 from trainer.worker import Worker
 
@@ -61,6 +61,7 @@ def make_worker(settings: TrainerSettings) -> Worker:
             settings,
             GatePolicy(min_events=settings.gate_min_events),
             settings.keep_versions,
+            DeltaPolicy(whole_every_s=settings.whole_every_s, max_drift=settings.delta_max_drift),
         ),
         TrainerMetrics(),
     )

@@ -1,11 +1,11 @@
-"""A version on disk: the backbone's fixed graph, its folded tables as raw files, id indexes, annotator, and the proof.
+"""A version on disk: the backbone's graph, its folded tables as raw files, id indexes, annotator, and the proof.
 
-The graph is written as ONNX text, not traced: it is a dozen lines, the same for every version, and only tables change.
-Tables stand outside the protobuf, so that onnxruntime maps them. What was written is opened again and must answer probe
-rows as torch does.
+The graph is written as ONNX text, not traced: it is a dozen lines, the same for every version, and only numbers change.
+A version is whole, or a delta on a whole one: the rows that changed since (see contract.space), with scalars, weights
+and annotator of its own. What was written is opened again as the service would, and must answer probe rows as torch
+does.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,70 +13,58 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnx import TensorProto, external_data_helper, numpy_helper
+from onnx import numpy_helper
 
 from contract.belief import Belief, sigmoid, write_belief
-from contract.errors import VersionCorrupt
-from contract.histories import merged, open_histories, write_histories
-from contract.id_table import UNKNOWN_ROW, Rows, rows_of
-from contract.manifest import (
-    MODEL_FILE,
-    PROBE_FILE,
-    Calibration,
-    IdIndexShape,
-    Manifest,
-    Probe,
-    open_index,
-    write_index,
-)
-from contract.side import ITEM_SLOTS, SIDE_SLOTS, SURFACE, SideRows, kind_bounds
-from models.backbone import Backbone, Batch
-from trainer.folding import fold
+from contract.hash_index import HashIndex
+from contract.histories import merged, write_histories
+from contract.id_table import IdTable
+from contract.manifest import MODEL_FILE, PROBE_FILE, Calibration, Probe
+from contract.side import ITEM_SLOTS, SURFACE, kind_bounds
+from contract.space import SPACES, Space, SpaceShape, Table, write_space
+from contract.tables import Base, Layout, Spaces, Tables
+from models.backbone import Backbone, Batch, Parameters, RowWise
+from trainer.folding import Folding
 from trainer.labels import POSITIVE
 from trainer.learner import Learner
-from trainer.waiting import Held
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # importing it would otherwise report to its maker
-import onnxruntime as ort
 
 Floats = npt.NDArray[np.float64]
+RowNumbers = npt.NDArray[np.int64]
 
 PARITY_TOLERANCE = 1e-5
 PROBE_ROWS = 256
 _UNKNOWN_EVERY = 8
 _HISTORY_CHUNK = 8_192
-_SMALL_BYTES = 1_024  # smaller initializers stay inside the protobuf
+_SPARSE = 8  # an index with more slots than this for each id is written anew, as small as it can be
 
 _MODEL_TEXT = """
 <ir_version: 9, opset_import: ["": 17], producer_name: "winnow">
-backbone (int64[U] user, int64[N] item, int64[N, {slots}] side{history})
-    => (float[N] logit, float[N] score, float[N] confidence, int64[N] label, float[N] watch, float[N, 5] parts)
+backbone ({inputs}) => (float[N] logit, float[N] score, float[N] confidence, bool[N] label)
 {{
 {backbone}
-        user_pair = Gather <axis = 0> (user_terms, user)
-        item_pair = Gather <axis = 0> (item_terms, item)
-        side_pairs = Gather <axis = 0> (side_terms, side)
-        side_pair = ReduceSum <keepdims = 0> (side_pairs, axis_1)
-        user_explicit, user_watch = Split <axis = 1> (user_pair, halves)
-        item_explicit, item_watch = Split <axis = 1> (item_pair, halves)
-        side_explicit, side_watch = Split <axis = 1> (side_pair, halves)
-        shape = Shape (match)
-        base_part = Expand (base, shape)
-        user_part = Expand (user_explicit, shape)
-        parts = Concat <axis = 1> (base_part, user_part, item_explicit, match, side_explicit)
-        logit = ReduceSum <keepdims = 0> (parts, axis_1)
-        watch_pair = Sum (watch_base, user_watch, item_watch, side_watch)
-        watch = Squeeze (watch_pair, axis_1)
+        logit = Add (match, plain)
         scaled = Mul (logit, scale)
         shifted = Add (scaled, offset)
         score = Sigmoid (shifted)
-        above = Greater (score, threshold)
-        label = Cast <to = 7> (above)
+        label = Greater (score, threshold)
         one = Constant <value_float = 1.0> ()
         against = Sub (one, score)
-        confidence = Where (above, score, against)
+        confidence = Where (label, score, against)
 }}
 """
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The last whole version, as a delta needs to know it."""
+
+    base: Base
+    tables: Tables
+
+    def rows(self, space: str) -> int:
+        """Return how many rows it has of a space."""
+        found: Space = getattr(self.tables, space)
+        return len(found.terms)
 
 
 @dataclass(frozen=True)
@@ -84,59 +72,141 @@ class Exported:
     """A version that was written but has no manifest yet."""
 
     directory: Path
-    indexes: dict[str, IdIndexShape]
-    parity: float  # largest difference between the learner and onnxruntime on the probe rows
-    history: int  # positives that the graph reads of a user
+    layout: Layout
+    calibration: Calibration
+    probe: Probe
 
 
-def export(learner: Learner, directory: Path) -> Exported:
-    """Write model, tables, indexes, annotator and probe of the learner as it is now into an empty directory."""
-    rows = learner.rows_in_use()
-    folded = fold(learner.counts, learner.readout, learner.backbone, learner.item_side, rows)
-    with torch.no_grad():
-        serving = learner.backbone.serving_tables(rows.users, rows.items, folded.head)
-    tables = {name: tensor.cpu().numpy() for name, tensor in serving.items()}
-    tables |= {f"{side}_terms": terms.astype(np.float32) for side, terms in (
-        ("user", folded.users), ("item", folded.items), ("side", folded.sides))}  # fmt: skip
-    tables |= {name: np.array([[folded.base[at]]], np.float32) for at, name in enumerate(("base", "watch_base"))}
-    tables |= {"axis_1": np.array([1]), "halves": np.array([1, 1])}
-    calibration = learner.annotator.calibration
-    tables |= {name: np.array([value], np.float32) for name, value in calibration.model_dump().items()}
+@dataclass(frozen=True)
+class _Own:
+    """The rows that a version carries of a space, by the learner's numbers, and how they are found."""
+
+    rows: RowNumbers  # [K]; row 0 first
+    index: HashIndex | None
+    changed: npt.NDArray[np.int32] | None  # [C, 2] in a delta: row of the base, place in `rows`
+    first: int  # the number that contract.space gives rows[0]
+
+
+def export(learner: Learner, directory: Path, whole: Whole | None = None) -> Exported:
+    """Write the learner as it is now into an empty directory: whole, or as what changed since a `whole` version.
+
+    A delta is only for a backbone that is `row_wise`.
+    """
+    folding = Folding(learner.counts, learner.readout, learner.backbone, learner.item_side)
+    own = _changed(learner, whole) if whole else _everything(learner)
+    vectors = _vectors(learner, folding, own, whole)
+    shapes: dict[str, SpaceShape] = {}
+    for space in SPACES:
+        part = own[space]
+        terms = folding.terms(space, part.rows)
+        shapes[space] = write_space(directory, space, terms, vectors.get(space), part.index, part.changed)
     history = learner.backbone.serving_history
-    _write_model(directory, learner.backbone, tables)
-    indexes = {}
-    for side, table in (("users", learner.users), ("items", learner.items)):
-        write_index(directory, side, table.index)
-        indexes[side] = IdIndexShape(slots=len(table.index.keys), known_ids=table.known_ids, rows=table.row_count)
     if history:
         write_histories(directory, histories(learner))
+    calibration = learner.annotator.calibration
+    with torch.no_grad():
+        _write_model(directory, learner.backbone, learner.backbone.served_weights(folding.head), calibration)
     write_belief(directory, _belief(learner))
-    probe = make_probe(learner, calibration)
+    probe = _make_probe(learner, calibration, own)
     (directory / PROBE_FILE).write_text(probe.model_dump_json())
-    return Exported(directory, indexes, _parity(directory, probe), history)
+    return Exported(
+        directory=directory,
+        layout=Layout(
+            intercept=folding.intercept,
+            spaces=Spaces(**shapes),
+            side_rows=learner.settings.side_rows,
+            history=history,
+            base=whole.base if whole else None,
+        ),
+        calibration=calibration,
+        probe=probe,
+    )
 
 
-def make_probe(learner: Learner, calibration: Calibration) -> Probe:
-    """Return rows spread over the tables, unknown ones included, and what the learner itself answers for them.
-
-    The answers come by the way that training takes, with every side feature, not by the folded tables; an unknown item
-    has the features of a known one.
-    """
+def _everything(learner: Learner) -> dict[str, _Own]:
     rows = learner.rows_in_use()
-    user, item = (np.linspace(0, count - 1, PROBE_ROWS).astype(np.int64) for count in (rows.users, rows.items))
-    item = item[::-1].copy()  # pair early users with late items
-    item[::_UNKNOWN_EVERY] = 0
-    first, end = kind_bounds(rows.sides)["surface"]
-    own = learner.item_side[np.where(item == 0, (np.arange(PROBE_ROWS) * 7) % rows.items, item)].copy()
-    own[:, SURFACE] = np.linspace(first, end - 1, PROBE_ROWS)
-    asked = own.copy()
+    tables = {"users": learner.users, "items": learner.items}
+    return {
+        space: _Own(np.arange(rows[space]), _index_of(tables[space]) if space in tables else None, None, 0)
+        for space in SPACES
+    }
+
+
+def _index_of(table: IdTable) -> HashIndex:
+    """Return the index of the ids that own rows; the table's own, if it is not mostly empty."""
+    if len(table.index.keys) <= _SPARSE * max(table.known_ids, 1):
+        return table.index
+    rows = np.flatnonzero(table.index.values > 0)
+    small = HashIndex.for_capacity(len(rows))
+    small.add(table.index.keys[rows], table.index.values[rows])
+    return small
+
+
+def _changed(learner: Learner, whole: Whole) -> dict[str, _Own]:
+    """Return what a delta carries: row 0, changed rows, and rows of ids that came since."""
+    found = {}
+    for space, table in (("users", learner.users), ("items", learner.items)):
+        before = whole.rows(space)
+        kept, fresh = learner.changed.kept(space, before), learner.changed.reowned(space)
+        owner = table.keys(fresh)
+        lost = np.union1d(fresh, table.free_rows)
+        lost = lost[lost < before]  # their ids of then are unknown now, or own another row
+        fresh, owner = fresh[owner != 0], owner[owner != 0]
+        kept = np.setdiff1d(kept, lost)
+        index = HashIndex.for_capacity(len(fresh))
+        index.add(owner, np.arange(1 + len(kept), 1 + len(kept) + len(fresh), dtype=np.int32))
+        place = np.concatenate([np.arange(1 + len(kept)), np.zeros(len(lost), np.int64)])
+        changed = np.stack([np.concatenate([[0], kept, lost]), place], 1).astype(np.int32)
+        changed = changed[np.argsort(changed[:, 0])]
+        found[space] = _Own(np.concatenate([[0], kept, fresh]), index, changed, before)
+    sides = np.concatenate([[0], learner.changed.kept("sides", learner.settings.side_rows)])
+    changed = np.stack([sides, np.arange(len(sides))], 1).astype(np.int32)
+    found["sides"] = _Own(sides, None, changed, 0)
+    return found
+
+
+def _vectors(learner: Learner, folding: Folding, own: dict[str, _Own], whole: Whole | None) -> dict[str, Table]:
+    """Return the vectors of a version's own rows, of spaces that have any."""
+    backbone = learner.backbone
+    with torch.no_grad():
+        if whole is None:
+            found = backbone.served_vectors(learner.rows_in_use(), folding.head)
+        else:
+            assert isinstance(backbone, RowWise)
+            found = {
+                space: backbone.served_rows(space, torch.from_numpy(own[space].rows).to(learner.device), folding.head)
+                for space in backbone.served_spaces
+            }
+        return {space: vectors.cpu().numpy() for space, vectors in found.items()}
+
+
+def _make_probe(learner: Learner, calibration: Calibration, own: dict[str, _Own]) -> Probe:
+    """Return own rows of the version, unknown ones included, and what the learner itself answers for them.
+
+    The answers come by the way that training takes, with every side feature, not by the folded tables. Side features
+    are such as the version carries, so that a delta is as exact as a whole version on what it carries.
+    """
+    user_place, item_place = (
+        np.linspace(0, len(own[space].rows) - 1, PROBE_ROWS).astype(np.int64) for space in ("users", "items")
+    )
+    item_place = item_place[::-1].copy()  # pair early users with late items
+    item_place[::_UNKNOWN_EVERY] = 0
+    user, item = own["users"].rows[user_place], own["items"].rows[item_place]
+    described = own["items"].rows[(np.arange(PROBE_ROWS) * 7) % len(own["items"].rows)]
+    side = learner.item_side[np.where(item == 0, described, item)].copy()
+    first, end = kind_bounds(learner.settings.side_rows)["surface"]
+    surfaces = own["sides"].rows[(own["sides"].rows >= first) & (own["sides"].rows < end)]
+    if len(surfaces):
+        side[:, SURFACE] = surfaces[np.linspace(0, len(surfaces) - 1, PROBE_ROWS).astype(np.int64)]
+    side[item == 0] *= np.isin(side[item == 0], own["sides"].rows)
+    asked = side.copy()
     asked[item != 0, ITEM_SLOTS] = 0  # what the service passes for a known item
-    predicted = learner.predict_rows(user, item, own)
+    predicted = learner.predict_rows(user, item, side)
     score = sigmoid(calibration.scale * predicted.logit + calibration.offset)
     above = score > calibration.threshold
     return Probe(
-        user=user.tolist(),
-        item=item.tolist(),
+        user=(own["users"].first + user_place).tolist(),
+        item=(own["items"].first + item_place).tolist(),
         side=asked.tolist(),
         history=noted_histories(learner, user).tolist() if learner.backbone.serving_history else [],
         logit=predicted.logit.tolist(),
@@ -179,91 +249,19 @@ def _belief(learner: Learner) -> Belief:
     )
 
 
-class ExportedModel:
-    """A version opened by the trainer, to compare it with another on the same examples."""
-
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
-        """Map a version's files."""
-        self._session = open_session(directory)
-        shapes = manifest.indexes
-        self._histories = (
-            open_histories(directory, manifest.history, shapes["users"].rows, shapes["items"].rows)
-            if manifest.history
-            else None
-        )
-        self._users = open_index(directory, "users", manifest.indexes["users"])
-        self._items = open_index(directory, "items", manifest.indexes["items"])
-
-    def logits(self, held: Held) -> Floats:
-        """Return the version's logits of examples given by key. Shape [N]."""
-        user, item = rows_of(self._users, held.user_key), rows_of(self._items, held.item_key)
-        side = held.side.copy()
-        side[item != UNKNOWN_ROW, ITEM_SLOTS] = 0
-        if self._histories is None:
-            return self._run(user, item, side, None)
-        found = np.zeros(len(user))
-        for row in np.unique(user):
-            own = user == row
-            found[own] = self._run(user[own][:1], item[own], side[own], self._histories[row : row + 1])
-        return found
-
-    def _run(self, user: Rows, item: Rows, side: SideRows, history: Rows | None) -> Floats:
-        feed = {"user": user, "item": item, "side": side} | ({} if history is None else {"history": history})
-        (logit,) = self._session.run(["logit"], {name: rows.astype(np.int64) for name, rows in feed.items()})
-        return np.asarray(logit, np.float64)
-
-
-def open_session(directory: Path) -> ort.InferenceSession:
-    """Open a version's graph on one thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(directory / MODEL_FILE, options, providers=["CPUExecutionProvider"])
-
-
-def _write_model(directory: Path, backbone: Backbone, tables: dict[str, npt.NDArray[np.generic]]) -> None:
-    model = onnx.parser.parse_model(_model_text(backbone))
-    for name, table in tables.items():
-        array = np.ascontiguousarray(table)
-        tensor = (
-            numpy_helper.from_array(array, name) if array.nbytes <= _SMALL_BYTES else _external(directory, name, array)
-        )
-        model.graph.initializer.append(tensor)
+def _write_model(directory: Path, backbone: Backbone, weights: Parameters, calibration: Calibration) -> None:
+    model = onnx.parser.parse_model(_MODEL_TEXT.format(inputs=_inputs(backbone), backbone=backbone.serving_graph))
+    arrays = {name: np.ascontiguousarray(tensor.cpu().numpy()) for name, tensor in weights.items()}
+    arrays |= {name: np.array([value], np.float32) for name, value in calibration.model_dump().items()}
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+    onnx.checker.check_model(model)
     (directory / MODEL_FILE).write_bytes(model.SerializeToString())
-    onnx.checker.check_model(directory / MODEL_FILE)
 
 
-def _external(directory: Path, name: str, array: npt.NDArray[np.generic]) -> TensorProto:
-    """Write a table as a raw file beside the model, and return the initializer that points to it."""
-    array.tofile(directory / f"{name}.bin")
-    tensor = TensorProto(name=name, data_type=onnx.helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
-    tensor.raw_data = b""
-    external_data_helper.set_external_data(tensor, location=f"{name}.bin", offset=0, length=array.nbytes)
-    tensor.ClearField("raw_data")
-    return tensor
-
-
-def _model_text(backbone: Backbone) -> str:
-    history = f", int64[1, {backbone.serving_history}] history" if backbone.serving_history else ""
-    return _MODEL_TEXT.format(backbone=backbone.serving_graph, slots=SIDE_SLOTS, history=history)
-
-
-def _parity(directory: Path, probe: Probe) -> float:
-    """Return how far onnxruntime is from the learner on the probe; infinite where either is not finite."""
-    session = open_session(directory)
-    columns = {name: np.array(getattr(probe, name), np.int64) for name in ("user", "item", "side")}
-    if probe.history:  # one history a run
-        feeds = [
-            {**{name: rows[place : place + 1] for name, rows in columns.items()}, "history": np.array([one], np.int64)}
-            for place, one in enumerate(probe.history)
-        ]
-    else:
-        feeds = [columns]
-    answers = [session.run(["logit", "score", "watch"], feed) for feed in feeds]
-    gap = np.zeros(len(probe.user))
-    for name, parts in zip(("logit", "score", "watch"), zip(*answers, strict=True), strict=True):
-        found = np.concatenate(parts)
-        if found.shape != gap.shape:
-            raise VersionCorrupt(f"the exported graph answers {name} {found.shape} for {len(gap)} pairs")
-        gap = np.maximum(gap, np.abs(found - np.array(getattr(probe, name))))
-    return float(gap.max()) if np.isfinite(gap).all() else float("inf")
+def _inputs(backbone: Backbone) -> str:
+    inputs = ["float[N, W] item", "float[N] plain"]
+    if "users" in backbone.served_spaces:
+        inputs.append("float[U, V] user")
+    if length := backbone.serving_history:
+        inputs += [f"int64[1, {length}] history", f"float[1, {length}, W] past"]
+    return ", ".join(inputs)

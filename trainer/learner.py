@@ -36,6 +36,7 @@ from models.targets import (
     make_target,
 )
 from trainer.annotator import Annotator
+from trainer.changed import Changed
 from trainer.device import choose_device
 from trainer.evidence import WatchEvidence
 from trainer.frozen import Frozen, cut, freeze
@@ -53,8 +54,6 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int8]
 RowNumbers = npt.NDArray[np.int64]
-
-
 _Pairs = tuple[RowNumbers, RowNumbers, SideRows]  # user [N], item [N], side [N, 7], by row
 
 
@@ -78,6 +77,7 @@ class Learner:
         self.queue = Queue(settings.wait_events)
         self.holdout = Holdout(settings.holdout_events)
         self.item_side = np.zeros((rows.items, SIDE_SLOTS), np.int32)  # each item's own features; no surface
+        self.changed = Changed(rows)
         self.stepped = 0
         self._random = torch.Generator().manual_seed(settings.seed)
         self.steering = Steering(settings, self.backbone.spaces, self._random)
@@ -181,7 +181,10 @@ class Learner:
             rows.append(sighting.rows.astype(np.int64))
             if len(sighting.reassigned):
                 fresh = sighting.reassigned.astype(np.int64)
+                self.changed.note_owners(space, fresh)
                 self.counts.start_rows(space, fresh)
+                if space == "items":
+                    self.item_side[fresh] = 0
                 self.backbone.start_rows(space, torch.from_numpy(fresh).to(self.device), self._random)
                 self.optimizer.start_rows(self.backbone, space, torch.from_numpy(fresh).to(self.device))
         described = np.flatnonzero((rows[1] != 0) & ~out)
@@ -208,6 +211,7 @@ class Learner:
             user = np.concatenate([user, self.users.rows(held.user_key)])
             item = np.concatenate([item, self.items.rows(held.item_key)])
             side = np.concatenate([side, held.side])
+        self.changed.note(user, item, side)
         u, i, s = (self._tensor(part.astype(np.int64)) for part in (user, item, side))
         return begin(self.backbone, self.optimizer, Batch(u, i, s))
 

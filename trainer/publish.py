@@ -1,23 +1,44 @@
-"""From a learner to a version: export, report, judge, stage, promote."""
+"""From a learner to a version: export, report, judge, stage, promote.
 
+A version is a delta on the last whole one while that is recent, most rows are as they were, and those that a delta
+leaves alone would still be scored as they were: they, too, drift with the weights that all rows share.
+"""
+
+import shutil
 import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from contract.errors import ChampionPinned, VersionCorrupt
+from contract.durable import sha256_of
+from contract.errors import ChampionPinned, VersionCorrupt, VersionNotFound
 from contract.event_log import Position
 from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files
 from contract.registry import Registry
+from contract.tables import Base, Tables, open_tables
+from models.backbone import RowWise
 from trainer.checkpoint import Account
-from trainer.export import Exported, ExportedModel, export
+from trainer.export import Exported, Whole, export
 from trainer.gates import CandidateReport, GatePolicy, Judgement, Verdict, auc_difference_error, judge_candidate
 from trainer.labels import POSITIVE
 from trainer.learner import Learner
 from trainer.metrics_math import auc
+from trainer.opened import OpenedVersion
 from trainer.progressive import Quality
 from trainer.settings import LearnerSettings
+
+_DRIFT_PAIRS = 512
+
+
+@dataclass(frozen=True)
+class DeltaPolicy:
+    """When a version may be a delta."""
+
+    whole_every_s: float = 60.0  # at least this often a whole version is made, if that takes
+    max_whole_share: float = 0.1  # no more of the time than this
+    max_changed_share: float = 0.5  # of the rows in use
+    max_drift: float = 0.05  # root mean square over the logits of pairs that are looked at
 
 
 @dataclass(frozen=True)
@@ -25,6 +46,7 @@ class Published:
     """What became of one export."""
 
     version: str
+    delta: bool
     verdict: Verdict
     promoted: bool
     reasons: list[str]
@@ -34,27 +56,70 @@ class Published:
 class Publisher:
     """Makes versions and hands them to the registry."""
 
-    def __init__(self, registry: Registry, settings: LearnerSettings, policy: GatePolicy, keep_versions: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        settings: LearnerSettings,
+        policy: GatePolicy,
+        keep_versions: int,
+        deltas: DeltaPolicy | None = None,
+    ) -> None:
         """Publish into `registry`, keeping `keep_versions` beside champion and predecessor."""
         self.registry = registry
         self._settings = settings
         self._policy = policy
         self._keep = keep_versions
-        self._champion: tuple[str, ExportedModel] | None = None
+        self._deltas = deltas or DeltaPolicy()
+        self._champion: tuple[str, OpenedVersion] | None = None
+        self._whole: Whole | None = None  # of this learner: after a restart the first version is whole
+        self._whole_due = 0.0
 
     def publish(self, learner: Learner, quality: Quality, position: Position, account: Account) -> Published:
         """Export the learner as it is now, judge it, and promote it if every gate holds and nothing is pinned."""
         started = time.monotonic()
-        directory = self.registry.new_staging()
-        exported = export(learner, directory)
-        report = self._report(exported, learner, quality)
+        exported, opened = self._export(learner)
+        report = self._report(exported, opened, learner, quality)
         judgement = judge_candidate(report, self._policy)
         manifest = self._manifest(exported, learner, quality, report, judgement, position, account)
-        (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1))
-        number = self.registry.stage(directory, quarantine=judgement.verdict is Verdict.REJECT)
+        (exported.directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1))
+        rejected = judgement.verdict is Verdict.REJECT
+        number = self.registry.stage(exported.directory, quarantine=rejected)
+        if exported.layout.base is None and not rejected:
+            digest = sha256_of(self.registry.path(number) / MANIFEST_FILE)
+            self._whole = Whole(Base(version=number, manifest_sha256=digest), opened.tables)
+            learner.changed.clear()
+            took_s = time.monotonic() - started
+            self._whole_due = started + max(self._deltas.whole_every_s, took_s / self._deltas.max_whole_share)
         promoted, reasons = self._promote(number, judgement)
+        if promoted:
+            self._champion = number, opened
         self.registry.prune(self._keep)
-        return Published(number, judgement.verdict, promoted, reasons, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return Published(number, exported.layout.base is not None, judgement.verdict, promoted, reasons, seconds)
+
+    def _export(self, learner: Learner) -> tuple[Exported, OpenedVersion]:
+        """Write a delta if one will do, else a whole version; return it with what it looks like from outside."""
+        whole = self._whole
+        if whole is not None and self._delta_will_do(learner, whole):
+            exported, opened = self._write(learner, whole)
+            if drift(opened, learner) <= self._deltas.max_drift:
+                return exported, opened
+            shutil.rmtree(exported.directory)
+        return self._write(learner, None)
+
+    def _delta_will_do(self, learner: Learner, whole: Whole) -> bool:
+        if not isinstance(learner.backbone, RowWise) or time.monotonic() >= self._whole_due:
+            return False
+        spaces = ("users", "items")
+        changed = sum(len(learner.changed.kept(space, whole.rows(space))) for space in spaces)
+        changed += sum(len(learner.changed.reowned(space)) for space in spaces)
+        in_use = learner.rows_in_use()
+        return changed <= self._deltas.max_changed_share * (in_use.users + in_use.items)
+
+    def _write(self, learner: Learner, whole: Whole | None) -> tuple[Exported, OpenedVersion]:
+        exported = export(learner, self.registry.new_staging(), whole)
+        tables = open_tables(exported.directory, exported.layout, whole.tables if whole else None)
+        return exported, OpenedVersion(exported.directory, tables)
 
     def _promote(self, number: str, judgement: Judgement) -> tuple[bool, list[str]]:
         if judgement.verdict is not Verdict.PROMOTE:
@@ -65,17 +130,20 @@ class Publisher:
             return False, [str(error)]
         return True, judgement.reasons
 
-    def _report(self, exported: Exported, learner: Learner, quality: Quality) -> CandidateReport:
+    def _report(self, exported: Exported, opened: OpenedVersion, learner: Learner, quality: Quality) -> CandidateReport:
         held = learner.holdout.held
         said = held.label == POSITIVE
         ours = learner.logits(held)
         champion = self._champion_model()
-        theirs = champion.logits(held) if champion and len(held) else np.full(len(held), np.nan)
+        theirs = np.full(len(held), np.nan)
+        if champion and len(held):
+            theirs = champion.logits(held.user_key, held.item_key, held.side)
+        parity_gap = opened.parity_gap(exported.probe)
         holdout_auc = auc(ours, said)
         return CandidateReport(
             events=learner.stepped,
-            finite=bool(np.isfinite(ours).all() and np.isfinite(exported.parity)),
-            parity_gap=exported.parity,
+            finite=bool(np.isfinite(ours).all() and np.isfinite(parity_gap)),
+            parity_gap=parity_gap,
             holdout_positives=int(said.sum()),
             holdout_auc=holdout_auc,
             champion_holdout_auc=float("nan") if champion is None else auc(theirs, said),
@@ -88,18 +156,24 @@ class Publisher:
             bytes=sum(path.stat().st_size for path in exported.directory.iterdir()),
         )
 
-    def _champion_model(self) -> ExportedModel | None:
+    def _champion_model(self) -> OpenedVersion | None:
         """Return the champion, opened once."""
         champion = self.registry.champion()
         if champion is None:
             return None
         if self._champion is None or self._champion[0] != champion.version:
             try:
-                manifest = self.registry.verify(champion.version)
-            except VersionCorrupt:  # the service serves on with what it has; a better one must not wait for this one
+                tables = self._tables(champion.version)
+            except (VersionCorrupt, VersionNotFound):  # the service serves on with what it has, and so do we
                 return None
-            self._champion = champion.version, ExportedModel(self.registry.path(champion.version), manifest)
+            self._champion = champion.version, OpenedVersion(self.registry.path(champion.version), tables)
         return self._champion[1]
+
+    def _tables(self, version: str) -> Tables:
+        """Return the tables of a version of the registry, after a look at every file."""
+        manifest = self.registry.verify(version)
+        base = self._tables(manifest.layout.base.version) if manifest.layout.base else None
+        return open_tables(self.registry.path(version), manifest.layout, base)
 
     def _manifest(
         self,
@@ -126,15 +200,28 @@ class Publisher:
                 position={str(partition): str(at) for partition, at in position.items()},
             ),
             prior=learner.evidence.positive_rate,
-            calibration=learner.annotator.calibration,
+            calibration=exported.calibration,
             metrics=_metrics(quality, report),
             verdict=judgement.verdict.value,
             reasons=judgement.reasons,
-            indexes=exported.indexes,
-            side_rows=self._settings.side_rows,
-            history=exported.history,
+            layout=exported.layout,
             files=digest_files(exported.directory),
         )
+
+
+def drift(opened: OpenedVersion, learner: Learner) -> float:
+    """Return how far a version's logits are from the learner's: root mean square over known pairs drawn at random."""
+    random = np.random.default_rng(learner.stepped)
+    in_use = learner.rows_in_use()
+    user, item = (random.integers(0, count, _DRIFT_PAIRS) for count in (in_use.users, in_use.items))
+    user_key, item_key = learner.users.keys(user), learner.items.keys(item)
+    owned = (user_key != 0) & (item_key != 0)
+    if not owned.any():
+        return 0.0
+    user, item, user_key, item_key = user[owned], item[owned], user_key[owned], item_key[owned]
+    side = learner.item_side[item]
+    ours = learner.predict_rows(user, item, side).logit
+    return float(np.sqrt(np.mean((opened.logits(user_key, item_key, side) - ours) ** 2)))
 
 
 def _metrics(quality: Quality, report: CandidateReport) -> dict[str, float | None]:

@@ -65,13 +65,28 @@ class TrainerSettings(LearnerSettings, LogSettings, TelemetrySettings):
     poll_s: float = Field(default=0.1, gt=0, le=10, description="Pause between looks at an idle log.")
     checkpoint_every_s: float = Field(default=10.0, gt=0, le=3_600, description="Seconds between checkpoints.")
     publish_every_s: float = Field(
-        default=5.0, gt=0, le=86_400, description="Seconds between versions while events come."
+        default=1.0, gt=0, le=86_400, description="Seconds between versions while events come."
+    )
+    whole_every_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="Seconds between whole versions; those between carry what changed since. 0 makes all whole.",
+    )
+    delta_max_drift: float = Field(
+        default=0.05,
+        ge=0,
+        description="Root mean square by which a delta's logits may be off the model's; above it a whole version is "
+        "made.",
     )
     keep_checkpoints: int = Field(
         default=2, ge=1, le=100, description="Checkpoints kept; the log is trimmed behind them."
     )
     keep_versions: int = Field(
-        default=20, ge=2, le=10_000, description="Versions kept beside champion and predecessor."
+        default=20,
+        ge=2,
+        le=10_000,
+        description="Whole versions kept beside champion and predecessor, and as many deltas.",
     )
     dedupe_events: int = Field(
         default=1_000_000,

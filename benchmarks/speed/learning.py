@@ -55,7 +55,7 @@ def learner_on(rows: int) -> Callable[[], int]:
     def run() -> int:
         for _ in range(LEARNER_STEPS):
             learner.step(
-                _events_of(
+                events_of(
                     random.choice(users, settings.batch_events), random.choice(items, settings.batch_events), random
                 )
             )
@@ -64,7 +64,7 @@ def learner_on(rows: int) -> Callable[[], int]:
     return run
 
 
-def _events_of(user: Keys, item: Keys, random: np.random.Generator) -> Events:
+def events_of(user: Keys, item: Keys, random: np.random.Generator) -> Events:
     """Return watches of these users and items, one in fifty with a like. Shapes [N]."""
     count = len(user)
     nothing = np.full(count, "", dtype=object)

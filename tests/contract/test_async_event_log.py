@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.async_event_log import AsyncEventLog
 from contract.errors import LogFull, LogUnavailable
-from contract.event_log import AsyncEventLog, EventLog
+from contract.event_log import EventLog
 from winnow.embedded_log import EmbeddedLog
 
 

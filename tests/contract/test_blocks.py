@@ -10,20 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.blocks import RECORD, decode_block, encode_block
 from contract.errors import CorruptBlock
-from contract.events import (
-    ABSENT,
-    MAX_AT_MS,
-    MAX_ID_CHARACTERS,
-    MAX_MS,
-    MAX_POSITION,
-    RECORD,
-    Action,
-    Events,
-    FeedbackEvent,
-    decode_block,
-    encode_block,
-)
+from contract.events import ABSENT, MAX_AT_MS, MAX_ID_CHARACTERS, MAX_MS, MAX_POSITION, Action, Events, FeedbackEvent
 from tests import strategies
 
 HEADER_BYTES = 8

@@ -5,24 +5,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from contract.errors import VersionCorrupt
-from contract.hash_index import HashIndex
 from contract.manifest import (
     MANIFEST_FILE,
-    MAX_HISTORY,
     FileDigest,
-    IdIndexShape,
-    open_index,
     read_manifest,
     verify_files,
-    write_index,
 )
 from contract.side import LEAST_SIDE_ROWS
+from contract.tables import MAX_HISTORY
 from tests.contract.versions import TABLE, TABLE_FILE, write_manifest, write_version
-from tests.strategies import keys_of
 
 Damage = Callable[[Path], object]
 
@@ -114,7 +108,7 @@ def test_a_damaged_version_is_refused_with_the_reason(version: Path, damage: Dam
 @pytest.mark.parametrize("change", [{"schema_version": 99}, {"schema_version": 0}])
 def test_a_manifest_of_another_schema_is_refused(version: Path, change: dict[str, int]) -> None:
     write_manifest(version, read_manifest(version).model_copy(update=change))
-    with pytest.raises(VersionCorrupt, match=f"schema {change['schema_version']}, this release reads 2"):
+    with pytest.raises(VersionCorrupt, match=f"schema {change['schema_version']}, this release reads 3"):
         read_manifest(version)
 
 
@@ -124,53 +118,11 @@ def test_a_manifest_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert manifest.metrics["ece"] is None
 
 
-def written_index(directory: Path) -> IdIndexShape:
-    """Write an index of four users who own rows 1..4."""
-    index = HashIndex.for_capacity(4)
-    index.add(keys_of([2, 10, 18, 7]), np.arange(1, 5, dtype=np.int32))
-    write_index(directory, "users", index)
-    return IdIndexShape(slots=len(index.keys), known_ids=4, rows=5)
-
-
-def test_an_index_is_mapped_as_it_was_written(tmp_path: Path) -> None:
-    index = open_index(tmp_path, "users", written_index(tmp_path))
-    assert index.find(keys_of([7, 18, 10, 2, 26])).tolist() == [4, 3, 2, 1, -1]
-    assert not index.keys.flags.writeable
-    assert not index.values.flags.writeable
-
-
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (lambda d: (d / "users.keys.bin").unlink(), "id index of users cannot be read"),
-        (lambda d: (d / "users.keys.bin").write_bytes(b""), "id index of users cannot be read"),
-        (lambda d: (d / "users.keys.bin").write_bytes(b"x" * 63), "id index of users cannot be read"),
-        (lambda d: (d / "users.keys.bin").write_bytes(b"\0" * 128), "has 16 keys and 8 rows"),
-        (lambda d: (d / "users.rows.bin").write_bytes(b"\0" * 16), "has 8 keys and 4 rows"),
-        (lambda d: (d / "users.rows.bin").write_bytes(b"\0" * 28 + b"\5\0\0\0"), "rows past 4, or below -1"),
-        (lambda d: (d / "users.rows.bin").write_bytes(b"\0" * 28 + b"\xfe\xff\xff\xff"), "rows past 4, or below -1"),
-        (lambda d: (d / "users.keys.bin").write_bytes(b"\2" * 64), "less than a quarter of its slots empty"),
-    ],
-)
-def test_an_index_that_could_hang_or_mislead_a_search_is_refused(tmp_path: Path, damage: Damage, reason: str) -> None:
-    shape = written_index(tmp_path)
-    damage(tmp_path)
-    with pytest.raises(VersionCorrupt, match=reason):
-        open_index(tmp_path, "users", shape)
-
-
-def test_an_index_of_a_size_that_is_no_power_of_two_is_refused(tmp_path: Path) -> None:
-    np.zeros(6, np.uint64).tofile(tmp_path / "users.keys.bin")
-    np.zeros(6, np.int32).tofile(tmp_path / "users.rows.bin")
-    with pytest.raises(VersionCorrupt, match="power of two"):
-        open_index(tmp_path, "users", IdIndexShape(slots=6, known_ids=0, rows=1))
-
-
 def test_a_manifest_of_an_older_release_is_said_to_be_of_its_schema(version: Path) -> None:
     old = json.loads((version / MANIFEST_FILE).read_bytes()) | {"schema_version": 1}
-    del old["side_rows"]
+    del old["layout"]
     (version / MANIFEST_FILE).write_text(json.dumps(old))
-    with pytest.raises(VersionCorrupt, match="schema 1, this release reads 2; let its trainer publish anew"):
+    with pytest.raises(VersionCorrupt, match="schema 1, this release reads 3; let its trainer publish anew"):
         read_manifest(version)
 
 
@@ -178,6 +130,7 @@ def test_a_manifest_of_an_older_release_is_said_to_be_of_its_schema(version: Pat
     "change", [{"side_rows": LEAST_SIDE_ROWS - 1}, {"history": -1}, {"history": MAX_HISTORY + 1}, {"side_rows": None}]
 )
 def test_sizes_that_cannot_be_served_are_refused(version: Path, change: dict[str, int | None]) -> None:
-    (version / MANIFEST_FILE).write_text(json.dumps(json.loads((version / MANIFEST_FILE).read_bytes()) | change))
+    content = json.loads((version / MANIFEST_FILE).read_bytes())
+    (version / MANIFEST_FILE).write_text(json.dumps(content | {"layout": content["layout"] | change}))
     with pytest.raises(VersionCorrupt, match=r"no readable manifest\.json"):
         read_manifest(version)

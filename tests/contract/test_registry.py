@@ -115,7 +115,7 @@ def test_a_quarantined_version_stays_readable_and_is_never_promoted(registry: Re
 
 def test_the_champion_cannot_be_quarantined(registry: Registry, staged: list[str]) -> None:
     registry.promote("000001", "first")
-    with pytest.raises(RegistryError, match="000001 is the champion; roll back first"):
+    with pytest.raises(RegistryError, match="000001 is the champion, or what it stands on; roll back first"):
         registry.quarantine("000001")
     registry.verify("000001")
 
@@ -150,6 +150,25 @@ def test_pruning_keeps_champion_predecessor_and_the_newest(
     gone = registry.prune(keep)
     assert (registry.versions(), registry.quarantined()) == (kept, kept_aside)
     assert set(gone) == before - {*kept, *kept_aside}
+
+
+def test_pruning_keeps_whole_versions_and_deltas_apart_and_whatever_a_delta_that_stays_stands_on(
+    registry: Registry,
+) -> None:
+    for base in (None, "000001", "000001", None, "000004", None, "000001", "000006"):
+        stage_version(registry, base=base)
+    registry.promote("000002", "first")
+    registry.promote("000008", "better")
+    assert registry.prune(1) == ["000003", "000004", "000005", "000007"]
+    assert registry.versions() == ["000001", "000002", "000006", "000008"]
+    assert [registry.base_of(version) for version in registry.versions()] == [None, "000001", None, "000006"]
+
+
+def test_what_the_champion_stands_on_cannot_be_quarantined(registry: Registry) -> None:
+    stage_version(registry)
+    registry.promote(stage_version(registry, base="000001"), "a delta")
+    with pytest.raises(RegistryError, match="000001 is the champion, or what it stands on"):
+        registry.quarantine("000001")
 
 
 @pytest.mark.parametrize("aside", [False, True])

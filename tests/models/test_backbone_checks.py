@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.backbone import EXPLICIT, HEADS, Backbone, Rows, logits, touch
+from models.backbone import EXPLICIT, HEADS, Backbone, Rows, RowWise, logits, touch
 from models.backbones import BACKBONES
 from models.row_adagrad import RowAdagrad
 from tests.models.checkerboard import (
@@ -34,7 +34,7 @@ from tests.models.checkerboard import (
 
 _MODEL_TEXT = """
 <ir_version: 9, opset_import: ["": 17]>
-backbone (int64[U] user, int64[N] item, int64[N, S] side{history}) => (float[N, 1] match) {{
+backbone ({inputs}) => (float[N] match) {{
 {graph}
 }}
 """
@@ -232,11 +232,23 @@ def test_only_touched_rows_change(name: str) -> None:
             assert torch.equal(parameter[untouched], before[key][untouched]), key
 
 
-def served(backbone: Backbone, head: Tensor, feed: dict[str, Tensor]) -> npt.NDArray[np.float32]:
-    """What onnxruntime makes of a backbone's graph and tables."""
-    history = f", int64[1, {backbone.serving_history}] history" if backbone.serving_history else ""
-    model = onnx.parser.parse_model(_MODEL_TEXT.format(graph=backbone.serving_graph, history=history))
-    for key, tensor in backbone.serving_tables(OWNED + 1, OWNED + 1, head).items():
+def served(
+    backbone: Backbone, head: Tensor, user: Tensor, item: Tensor, side: Tensor, history: Tensor | None
+) -> npt.NDArray[np.float32]:
+    """What onnxruntime makes of a backbone's graph and its served vectors, taken as contract.manifest says."""
+    vectors = backbone.served_vectors(Rows(OWNED + 1, OWNED + 1, ROWS.sides), head)
+    assert set(vectors) == set(backbone.served_spaces)
+    feed = {"item": vectors["items"][item]}
+    if "sides" in vectors:
+        feed["item"] = feed["item"] + vectors["sides"][side[:, ITEM_SLOTS]].sum(1)
+    if "users" in vectors:
+        feed["user"] = vectors["users"][user]
+    if history is not None:
+        feed |= {"history": history, "past": vectors["items"][history]}
+    types = {torch.float32: "float", torch.int64: "int64"}
+    inputs = ", ".join(f"{types[tensor.dtype]}[{_shape(name, tensor)}] {name}" for name, tensor in feed.items())
+    model = onnx.parser.parse_model(_MODEL_TEXT.format(graph=backbone.serving_graph, inputs=inputs))
+    for key, tensor in backbone.served_weights(head).items():
         model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(tensor.numpy()), key))
     onnx.checker.check_model(model)
     options = ort.SessionOptions()
@@ -244,6 +256,10 @@ def served(backbone: Backbone, head: Tensor, feed: dict[str, Tensor]) -> npt.NDA
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     (match,) = session.run(["match"], {key: tensor.numpy() for key, tensor in feed.items()})
     return np.asarray(match)
+
+
+def _shape(name: str, tensor: Tensor) -> str:
+    return ", ".join([{"item": "N", "user": "M"}.get(name, "1"), *map(str, tensor.shape[1:])])
 
 
 @every_backbone
@@ -265,12 +281,21 @@ def test_the_serving_graph_answers_as_torch_does(name: str, user: int, one_user:
     expected = (backbone(batch) - plain) @ weight
     side = batch.side.clone()
     side[1:, ITEM_SLOTS] = 0  # all items but the first are known
-    feed = {"user": users[:1] if one_user else users, "item": item, "side": side}
-    if backbone.serving_history:
-        feed["history"] = batch.context["history"][:1]
-    match = served(backbone, weight @ backbone.head, feed)
-    assert match.shape == (len(item), 1)
-    np.testing.assert_allclose(match[:, 0], expected.numpy(), rtol=0, atol=1e-5)
+    history = batch.context["history"][:1] if backbone.serving_history else None
+    match = served(backbone, weight @ backbone.head, users[:1] if one_user else users, item, side, history)
+    assert match.shape == (len(item),)
+    np.testing.assert_allclose(match, expected.numpy(), rtol=0, atol=1e-5)
+
+
+@every_backbone
+def test_rows_served_one_by_one_are_those_of_the_whole_tables(name: str) -> None:
+    backbone = lightly_trained(name)
+    if not isinstance(backbone, RowWise):
+        return
+    head = torch.linspace(0.5, 1.5, backbone.head.shape[1])
+    whole, some = backbone.served_vectors(ROWS, head), torch.tensor([0, 3, 7, 3])
+    for space in backbone.served_spaces:
+        assert torch.equal(backbone.served_rows(space, some, head), whole[space][some])
 
 
 @every_backbone

@@ -151,11 +151,12 @@ def test_finished_tables_are_the_vectors_of_training(name: str, monkeypatch: pyt
     batch = every_pair()
     asked = ((batch.user < users) & (batch.item < items) & (batch.item > 0)).numpy()
     head = torch.arange(1.0, 1 + backbone.head.shape[1], dtype=torch.float64)
-    tables = {key: tensor.numpy() for key, tensor in backbone.serving_tables(users, items, head).items()}
-    pairs = tables["user_table"][batch.user.numpy()[asked]] * tables["item_table"][batch.item.numpy()[asked]]
+    served = backbone.served_vectors(Rows(users, items, ROWS.sides), head)
+    tables = {key: tensor.numpy() for key, tensor in served.items()}
+    pairs = tables["users"][batch.user.numpy()[asked]] * tables["items"][batch.item.numpy()[asked]]
     np.testing.assert_allclose(pairs, products(backbone, batch)[asked] * head.numpy(), atol=1e-12)
-    assert len(tables["user_table"]) == users
-    assert len(tables["item_table"]) == items
+    assert len(tables["users"]) == users
+    assert len(tables["items"]) == items
 
 
 @each_graph
@@ -216,12 +217,12 @@ def test_an_unseen_item_scores_as_a_new_one_with_the_same_features() -> None:
         backbone.interact(backbone.expand(Batch(user, torch.full_like(user, row), side.expand(len(user), -1)))) @ head
         for row in (16, 0)
     )
-    tables = backbone.serving_tables(ROWS.users, ROWS.items, head)
-    served = tables["user_table"] @ tables["side_table"][side[0, 1:]].sum(0)
+    tables = backbone.served_vectors(ROWS, head)
+    served = tables["users"] @ tables["sides"][side[0, 1:]].sum(0)
     for answer in (unseen, served):
         np.testing.assert_allclose(answer.numpy(), new.numpy(), atol=1e-5)
     assert float(new.abs().min()) > 1e-5
-    assert not tables["side_table"][0].any()
+    assert not tables["sides"][0].any()
 
 
 @each_graph

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from contract.blocks import decode_block
 from contract.event_log import EventLog
-from contract.events import Events, decode_block
+from contract.events import Events
 from contract.hashing import id_key, partitions_of
 from service.settings import ServiceSettings
 from tests.service.conftest import Client, client_of, metric, until

@@ -34,10 +34,10 @@ def test_every_version_is_listed_newest_first_with_its_state(registry: Registry,
 
 def test_a_refused_version_is_shown_with_its_reason_and_a_pin_is_shown(registry: Registry, client: Client) -> None:
     version, _ = stage_version(registry)
-    (registry.path(version) / "item_bias.bin").write_bytes(b"\x00" * 16)
+    (registry.path(version) / "items.terms.bin").write_bytes(b"\x00" * 32)
     registry.pin(version, "a test")
     until(lambda: version in models(client).refused)
-    assert "sha256 of item_bias.bin" in models(client).refused[version]
+    assert "sha256 of items.terms.bin" in models(client).refused[version]
     assert models(client).pinned
 
 

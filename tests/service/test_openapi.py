@@ -10,7 +10,7 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from tests.service.conftest import Client
 
-BODY_ROUTES = ["/v1/score", "/v1/feedback", "/v1/labels"]
+BODY_ROUTES = ["/v1/score", "/v1/score:batch", "/v1/feedback", "/v1/labels"]
 
 
 @pytest.fixture
@@ -73,6 +73,7 @@ def test_only_versioned_paths_and_probes_are_documented(document: dict[str, Any]
         "/v1/models",
         "/v1/models/{version}",
         "/v1/score",
+        "/v1/score:batch",
     ]
 
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from contract.api import ScoreResponse
+from contract.blocks import decode_block
 from contract.errors import SetupError
 from contract.event_log import EventLog
-from contract.events import decode_block
 from contract.registry import Registry
 from service.app import serve
 from service.settings import ServiceSettings

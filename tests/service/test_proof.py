@@ -12,12 +12,13 @@ from contract.belief import BELIEF_FILE
 from contract.errors import VersionCorrupt
 from contract.histories import HISTORY_FILE
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, PROBE_FILE, Probe, read_manifest
+from contract.tables import Base
 from service.proof import open_version
-from tests.versions import SIDE_ROWS, digest_again, write_version
+from tests.versions import CALIBRATION, SIDE_ROWS, digest_again, write_version
 
 Change = Callable[[Path], None]
 FILES = [
-    *("model.onnx", "item_factors.bin", "side_bias.bin", "users.keys.bin", "items.rows.bin"),
+    *("model.onnx", "items.vectors.bin", "sides.terms.bin", "users.keys.bin", "items.rows.bin"),
     *("users.history.bin", "belief.json", "probe.json"),
 ]
 
@@ -38,15 +39,24 @@ def _change_manifest(directory: Path, **fields: object) -> None:
     (directory / MANIFEST_FILE).write_text(manifest.model_dump_json())
 
 
+def _change_layout(directory: Path, **fields: object) -> None:
+    _change_manifest(directory, layout=read_manifest(directory).layout.model_copy(update=fields))
+
+
+def _change_space(directory: Path, space: str, **fields: object) -> None:
+    spaces = read_manifest(directory).layout.spaces
+    _change_layout(directory, spaces=spaces.model_copy(update={space: spaces[space].model_copy(update=fields)}))
+
+
 def _nan_in_a_table(directory: Path) -> None:
-    table = np.fromfile(directory / "item_bias.bin", "<f4")
+    table = np.fromfile(directory / "items.terms.bin", "<f4")
     table[-1] = np.nan
-    table.tofile(directory / "item_bias.bin")
+    table.tofile(directory / "items.terms.bin")
 
 
 def _weights_of_another_version(directory: Path) -> None:
-    table = np.fromfile(directory / "item_bias.bin", "<f4")
-    (table + np.float32(0.01)).tofile(directory / "item_bias.bin")
+    table = np.fromfile(directory / "items.terms.bin", "<f4")
+    (table + np.float32(0.01)).tofile(directory / "items.terms.bin")
 
 
 def _an_index_that_leads_outside_the_tables(directory: Path) -> None:
@@ -56,16 +66,15 @@ def _an_index_that_leads_outside_the_tables(directory: Path) -> None:
 
 
 def _tables_shorter_than_the_manifest_says(directory: Path) -> None:
-    indexes = read_manifest(directory).indexes
-    _change_manifest(directory, indexes=indexes | {"items": indexes["items"].model_copy(update={"rows": 9})})
+    _change_space(directory, "items", rows=9)
 
 
 def _no_items_index(directory: Path) -> None:
-    _change_manifest(directory, indexes={"users": read_manifest(directory).indexes["users"]})
+    _change_space(directory, "items", slots=0)
 
 
 def _a_table_of_half_numbers(directory: Path) -> None:
-    with (directory / "item_bias.bin").open("ab") as file:
+    with (directory / "items.terms.bin").open("ab") as file:
         file.write(b"\x00\x00")
 
 
@@ -98,7 +107,7 @@ def _a_probe_with_short_histories(directory: Path) -> None:
 
 
 def _a_side_table_shorter_than_the_manifest_says(directory: Path) -> None:
-    _change_manifest(directory, side_rows=SIDE_ROWS + 1)
+    _change_layout(directory, side_rows=SIDE_ROWS + 1)
 
 
 def _no_belief(directory: Path) -> None:
@@ -116,7 +125,7 @@ def _no_histories(directory: Path) -> None:
 
 
 def _histories_of_another_length(directory: Path) -> None:
-    _change_manifest(directory, history=2)
+    _change_layout(directory, history=2)
 
 
 def _a_history_of_an_item_that_is_not_there(directory: Path) -> None:
@@ -128,26 +137,36 @@ def _a_history_of_nobody(directory: Path) -> None:
 
 
 def _a_history_the_graph_does_not_read(directory: Path) -> None:
-    _change_manifest(directory, history=0)
+    _change_layout(directory, history=0)
 
 
-def _other_histories_than_the_probe(directory: Path) -> None:
-    """The graph is asked with the probe's own histories, so what differs from them is its tables."""
-    table = np.fromfile(directory / "liked_factors.bin", "<f4")
-    (table + np.float32(0.1)).tofile(directory / "liked_factors.bin")
+def _other_items_than_the_probe(directory: Path) -> None:
+    table = np.fromfile(directory / "items.vectors.bin", "<f4")
+    (table + np.float32(0.1)).tofile(directory / "items.vectors.bin")
 
 
-def _four_parts(directory: Path) -> None:
-    model = onnx.load(directory / MODEL_FILE, load_external_data=False)
-    del model.graph.node[-1].input[-1]
-    model.graph.output[-1].type.tensor_type.shape.dim[1].dim_value = 4
-    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
+def _a_probe_of_rows_that_are_not_there(directory: Path) -> None:
+    probe = Probe.model_validate_json((directory / PROBE_FILE).read_bytes())
+    _change_probe(directory, item=[row + 1 for row in probe.item])
 
 
-def _no_watch(directory: Path) -> None:
-    model = onnx.load(directory / MODEL_FILE, load_external_data=False)
-    del model.graph.output[4]
-    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
+def _items_without_vectors(directory: Path) -> None:
+    _change_space(directory, "items", width=0)
+
+
+def _an_index_of_a_size_that_is_no_power_of_two(directory: Path) -> None:
+    np.zeros(6, np.uint64).tofile(directory / "items.keys.bin")
+    np.zeros(6, np.int32).tofile(directory / "items.rows.bin")
+    _change_space(directory, "items", slots=6)
+
+
+def _an_index_with_no_empty_slot(directory: Path) -> None:
+    keys = np.fromfile(directory / "items.keys.bin", "<u8")
+    np.full_like(keys, 2).tofile(directory / "items.keys.bin")
+
+
+def _a_delta_without_its_base(directory: Path) -> None:
+    _change_layout(directory, base=Base(version="000007", manifest_sha256="0" * 64))
 
 
 def _a_probe_that_is_not_json(directory: Path) -> None:
@@ -176,22 +195,29 @@ def _an_output_too_few(directory: Path) -> None:
 def _tables_outside_the_version(directory: Path) -> None:
     model = onnx.load(directory / MODEL_FILE, load_external_data=False)
     outside = directory.parent / "outside.bin"
-    outside.write_bytes((directory / "item_bias.bin").read_bytes())
-    tensor = next(one for one in model.graph.initializer if one.name == "item_bias")
-    tensor.external_data[0].value = "../outside.bin"
+    outside.write_bytes(np.array([CALIBRATION.scale], "<f4").tobytes())
+    tensor = next(one for one in model.graph.initializer if one.name == "scale")
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../outside.bin")
     (directory / MODEL_FILE).write_bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_nan_in_a_table, "item_bias.bin holds a number that is not finite"),
+        (_nan_in_a_table, "items.terms.bin holds a number that is not finite"),
         (_weights_of_another_version, "logit is 0.01 away from the probe"),
         (_an_index_that_leads_outside_the_tables, "id index of items has rows past 3"),
-        (_tables_shorter_than_the_manifest_says, "does not load"),
-        (_no_items_index, "does not load"),
-        (_a_table_of_half_numbers, "does not load"),
-        (_an_index_cut_short, "the id index of items cannot be read"),
+        (_tables_shorter_than_the_manifest_says, "items.terms.bin has 8 numbers, the manifest says 9 x 2"),
+        (_no_items_index, "users and items need an id index"),
+        (_a_table_of_half_numbers, "items.terms.bin cannot be read"),
+        (_an_index_cut_short, "items.rows.bin cannot be read"),
+        (_an_index_of_a_size_that_is_no_power_of_two, "6 slots, which should be a power of two"),
+        (_an_index_with_no_empty_slot, "less than a quarter of its slots empty"),
+        (_items_without_vectors, "items have no vectors"),
+        (_a_probe_of_rows_that_are_not_there, "the probe's item has rows that the version has not"),
+        (_a_delta_without_its_base, "no readable|is missing"),
         (_no_probe_rows, "the probe is empty"),
         (_a_probe_that_is_not_json, "does not load"),
         (_a_graph_that_is_no_graph, "does not load"),
@@ -200,11 +226,9 @@ def _tables_outside_the_version(directory: Path) -> None:
         (_tables_outside_the_version, "does not load"),
         (_a_probe_with_another_watch, "watch is 0.5 away from the probe"),
         (_a_probe_without_sides, r"the probe's side has shape \(1, 7\), it should have \(12, 7\)"),
-        (_a_side_table_shorter_than_the_manifest_says, "does not load"),
-        (_no_belief, "a version needs belief.json"),
+        (_a_side_table_shorter_than_the_manifest_says, "sides have 1024 rows, features are hashed into 1025"),
+        (_no_belief, "it needs belief.json"),
         (_a_belief_beyond_reason, "does not load"),
-        (_four_parts, r"parts has shape \(\d+, 4\)"),
-        (_no_watch, "which is not its contract"),
     ],
 )
 def test_a_version_that_is_wrong_from_the_start_is_refused_with_its_reason(
@@ -220,12 +244,12 @@ def test_a_version_that_is_wrong_from_the_start_is_refused_with_its_reason(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_no_histories, "a version needs users.history.bin"),
+        (_no_histories, "it needs users.history.bin"),
         (_histories_of_another_length, "users.history.bin has 9 entries, 3 users with 2 each should have 6"),
         (_a_history_of_an_item_that_is_not_there, "users.history.bin has rows past 3"),
         (_a_history_of_nobody, "a history for row 0"),
         (_a_history_the_graph_does_not_read, "which is not its contract"),
-        (_other_histories_than_the_probe, "away from the probe"),
+        (_other_items_than_the_probe, "away from the probe"),
         (_a_probe_with_short_histories, r"the probe's history has shape \(12, 2\)"),
     ],
 )
@@ -238,7 +262,6 @@ def test_a_version_with_wrong_histories_is_refused_with_its_reason(tmp_path: Pat
 
 
 @pytest.mark.parametrize("history", [0, 1, 3])
-@pytest.mark.parametrize("has_parts", [True, False])
-def test_a_version_that_is_right_is_opened(tmp_path: Path, history: int, has_parts: bool) -> None:
-    write_version(tmp_path / "000001", history=history, has_parts=has_parts)
+def test_a_version_that_is_right_is_opened(tmp_path: Path, history: int) -> None:
+    write_version(tmp_path / "000001", history=history)
     assert open_version(tmp_path / "000001").history == history

@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from contract.api import ScoreResponse
+from contract.api import ScoreBatchResponse, ScoreResponse
 from contract.registry import Registry
 from service.settings import ServiceSettings
-from tests.service.conftest import Client, client_of, metric, serving, until
+from tests.service.conftest import Client, client_of, metric
 from tests.versions import ACKNOWLEDGED_MS, CALIBRATION, ITEMS, Expected, promote_version, side_of
 
 
@@ -66,12 +67,6 @@ def test_reasons_sum_to_the_logit(champion: Expected, client: Client) -> None:
         assert list(item.reasons.model_dump().values()) == pytest.approx(champion.parts("u1", item.item_id), abs=1e-6)
 
 
-def test_explain_on_a_version_without_parts_answers_without_reasons(registry: Registry, client: Client) -> None:
-    version, _ = promote_version(registry, has_parts=False)
-    until(lambda: serving(client) == version)
-    assert [item.reasons for item in ask(client, explain=True).items or []] == [None, None, None]
-
-
 def test_integers_and_objects_name_the_same_items_as_text(champion: Expected, client: Client) -> None:
     rich = {"item_id": "v1", "author_id": 7, "tags": ["39"], "duration_ms": 9000}
     items = ask(client, candidates=[rich, 12, "12"], surface="feed").items or []
@@ -126,3 +121,25 @@ def test_too_many_candidates_are_refused_with_the_bound_and_the_remedy(home: Pat
         problem = client.post("/v1/score", json={"user_id": "u1", "candidates": [1, 2, 3]}).json()
     assert problem["status"] == 413
     assert problem["detail"].startswith("3 candidates in one request, the bound is 2; split it")
+
+
+def test_a_batch_answers_each_user_as_alone_and_all_by_one_version(champion: Expected, client: Client) -> None:
+    requests: list[dict[str, Any]] = [
+        {"user_id": "u1", "candidates": list(ITEMS), "surface": "feed"},
+        {"user_id": 7, "candidates": ["v1", "new"], "format": "columns", "top_k": 1},
+        {"user_id": "u2", "candidates": ["v2"], "explain": True},
+    ]
+    response = client.post("/v1/score:batch", json={"requests": requests})
+    answer = ScoreBatchResponse.model_validate_json(response.content)
+    assert answer.model.version == "000001"
+    assert [(one.user_id, one.known_user) for one in answer.results] == [("u1", True), ("7", False), ("u2", True)]
+    for one, request in zip(answer.results, requests, strict=True):
+        alone = ask(client, **request)
+        assert (one.items, one.columns) == (alone.items, alone.columns)
+
+
+def test_a_batch_that_is_not_valid_is_refused_whole_with_the_place(champion: Expected, client: Client) -> None:
+    requests = [{"user_id": "u1", "candidates": ["v1"]}, {"user_id": "u1", "candidates": ["v1", ""]}]
+    problem = client.post("/v1/score:batch", json={"requests": requests}).json()
+    assert problem["status"] == 422
+    assert any("requests.1.candidates.1" in error["field"] for error in problem["errors"])

@@ -24,7 +24,7 @@ def poll(slot: Slot) -> str:
 
 
 def spoil(registry: Registry, version: str) -> None:
-    (registry.path(version) / "item_bias.bin").write_bytes(b"\x00" * 16)
+    (registry.path(version) / "items.terms.bin").write_bytes(b"\x00" * 32)
 
 
 def test_the_prior_serves_until_the_first_promotion_and_then_the_champion_does(slot: Slot, registry: Registry) -> None:
@@ -53,7 +53,7 @@ def test_a_corrupt_champion_is_refused_once_with_its_reason_and_the_old_one_serv
         registry.pin(bad, "touches the champion file")
         assert poll(slot) == good
     assert [line["event"] for line in logs] == ["version_refused"]
-    assert "sha256 of item_bias.bin differs" in slot.refused[bad]
+    assert "sha256 of items.terms.bin differs" in slot.refused[bad]
 
 
 def test_a_good_version_after_a_bad_one_is_taken_over(slot: Slot, registry: Registry) -> None:

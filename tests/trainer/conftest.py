@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contract.blocks import encode_block
 from contract.event_log import EventLog
-from contract.events import Action, Events, FeedbackEvent, encode_block
+from contract.events import Action, Events, FeedbackEvent
 from contract.hashing import partitions_of
 from trainer.app import make_worker
 from trainer.settings import TrainerSettings

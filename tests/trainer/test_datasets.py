@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.blocks import decode_block, encode_block
 from contract.errors import DataError
-from contract.events import Action, FeedbackEvent, decode_block, encode_block
+from contract.events import Action, FeedbackEvent
 from contract.events import Events as PackedEvents
 from contract.watch import long_views
 from trainer.csv_columns import BAD_ID, MISSING, NOT_A_NUMBER, OUT_OF_RANGE

@@ -8,8 +8,9 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from contract.blocks import encode_block
 from contract.errors import SetupError
-from contract.events import Action, encode_block
+from contract.events import Action
 from trainer.datasets import read_kuairand, write_csv
 from trainer.log_block import LogBlock
 from trainer.metrics_math import auc

@@ -43,12 +43,12 @@ def test_a_champion_that_differs_from_its_manifest_is_a_failure(home: Path) -> N
     version = stage_version(registry)[0]
     registry.promote(version, "test")
     assert doctor.check_champion(home).health is Health.OK
-    table = registry.path(version) / "item_bias.bin"
+    table = registry.path(version) / "items.terms.bin"
     table.chmod(0o644)
     table.write_bytes(bytes([table.read_bytes()[0] ^ 1]) + table.read_bytes()[1:])
     finding = doctor.check_champion(home)
     assert finding.health is Health.FAIL
-    assert "item_bias.bin" in finding.what
+    assert "items.terms.bin" in finding.what
 
 
 def test_a_damaged_newest_checkpoint_is_a_failure(home: Path) -> None:

@@ -47,8 +47,8 @@ def test_unpinning_lets_versions_be_promoted_again(home: Path, registry: Registr
 
 def test_a_version_that_differs_from_its_manifest_cannot_be_promoted(home: Path, registry: Registry) -> None:
     assert "files are what the manifest says" in run(home, "verify", "000001")
-    table = registry.path("000001") / "item_bias.bin"
+    table = registry.path("000001") / "items.terms.bin"
     table.write_bytes(bytes([table.read_bytes()[0] ^ 1]) + table.read_bytes()[1:])
     refused = CliRunner().invoke(app, ["promote", "000001", "--home", str(home)])
     assert refused.exit_code == 2
-    assert "sha256 of item_bias.bin differs" in refused.stderr
+    assert "sha256 of items.terms.bin differs" in refused.stderr

@@ -1,0 +1,142 @@
+"""Group commit: the events of requests that come at once are stored together (P1 as if each came alone).
+
+While one append is on its way, the next group gathers: nobody waits for company, and the busier it is, the more
+requests share one transaction and one fsync. Each request is answered once the server has confirmed the transaction
+that holds all of its events; a failed append fails the requests in it and no others.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from contract.async_event_log import AsyncEventLog
+from contract.blocks import Pieces, encode_partitions, pieces_of
+from contract.errors import LogError, LogUnavailable
+from contract.events import EventLists, Events
+from service.deadline import Deadline
+
+MAX_GROUP_EVENTS = 8_192
+MAX_WAITING_BYTES = 64 * 1_048_576  # of bodies; packed they take less
+_PACKED_AT_ONCE = 1_024  # events: of fewer each costs more, of more they have left the processor's cache
+
+
+class _Group:
+    """Requests whose events are appended in one transaction."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.body_bytes = 0
+        self.said: list[Events] = []  # those with explicit actions
+        self._requests: list[asyncio.Future[None]] = []
+        self._pieces: list[Pieces] = []
+        self._loose: list[EventLists] = []  # not packed yet
+        self._loose_events = 0
+
+    def join(self, events: EventLists, body_bytes: int) -> asyncio.Future[None]:
+        """Take in a request; the future says how it ends."""
+        self.events += events.number
+        self.body_bytes += body_bytes
+        self._loose.append(events)
+        self._loose_events += events.number
+        if self._loose_events >= _PACKED_AT_ONCE:
+            self._pack()
+        request: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests.append(request)
+        return request
+
+    def is_deserted(self) -> bool:
+        """Whether every request is overdue or its client has gone."""
+        return all(request.done() for request in self._requests)
+
+    def blocks(self) -> dict[int, tuple[int, bytes]]:
+        """Return all events as {partition: (events, block)}."""
+        self._pack()
+        return encode_partitions(self._pieces)
+
+    def confirm(self) -> None:
+        """Let the requests answer."""
+        for request in self._requests:
+            if not request.done():
+                request.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Let the requests raise: each an error of its own, for they do so in tasks of their own."""
+        for request in self._requests:
+            if not request.done():
+                request.set_exception(type(error)(*error.args) if isinstance(error, LogError) else error)
+
+    def _pack(self) -> None:
+        if self._loose:
+            events = Events.from_lists(EventLists.joined(self._loose))
+            self._pieces.append(pieces_of(events))
+            if (said := events.actions != 0).any():
+                self.said.append(events.take(said))
+            self._loose, self._loose_events = [], 0
+
+
+class Intake:
+    """Where valid events wait for the log. To be used in one event loop."""
+
+    def __init__(self, event_log: AsyncEventLog | None, timeout_s: float, on_said: Callable[[Events], None]) -> None:
+        """Store in `event_log`; a request waits `timeout_s` at most. `on_said` is told explicit actions once stored."""
+        self._log = event_log
+        self._deadline = Deadline(timeout_s)
+        self._on_said = on_said
+        self._groups: deque[_Group] = deque()
+        self._waiting_bytes = 0
+        self._writer: asyncio.Task[None] | None = None
+
+    async def store(self, events: EventLists, body_bytes: int) -> None:
+        """Return once the events, which came as `body_bytes`, are on disk.
+
+        Raises LogUnavailable if there is no confirmation in time (they may be stored all the same: retry with the same
+        event ids) or too much waits, LogFull if the log holds too many events that are not yet learned.
+        """
+        if self._log is None:
+            raise LogUnavailable("this service has no event log; set WINNOW_REDIS_URL")
+        if self._waiting_bytes + body_bytes > MAX_WAITING_BYTES:
+            raise LogUnavailable(
+                f"{self._waiting_bytes} bytes of feedback wait for the event log, the bound is {MAX_WAITING_BYTES}; "
+                "retry shortly with the same event ids"
+            )
+        stored = self._gathering(events.number).join(events, body_bytes)
+        self._waiting_bytes += body_bytes
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(self._log))
+        try:
+            with self._deadline:
+                await stored
+        except TimeoutError:
+            raise LogUnavailable("the event log did not confirm in time; retry with the same event ids") from None
+
+    async def close(self) -> None:
+        """Wait until nothing waits."""
+        if self._writer is not None:
+            await self._writer
+
+    def _gathering(self, events: int) -> _Group:
+        """Return the group that `events` more may join."""
+        if not self._groups or self._groups[-1].events + events > MAX_GROUP_EVENTS:
+            self._groups.append(_Group())
+        return self._groups[-1]
+
+    async def _write(self, log: AsyncEventLog) -> None:
+        """Store group after group until nothing waits."""
+        try:
+            while self._groups:
+                group = self._groups.popleft()
+                self._waiting_bytes -= group.body_bytes
+                if not group.is_deserted():
+                    await self._append(log, group)
+        finally:
+            self._writer = None
+
+    async def _append(self, log: AsyncEventLog, group: _Group) -> None:
+        try:
+            await log.append(group.blocks())
+            for events in group.said:
+                self._on_said(events)
+        except Exception as error:  # whatever it is, these requests answer with it, and the next group is tried
+            group.fail(error)
+        else:
+            group.confirm()
