@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format docs bench bench-denoise bench-train clean
+.PHONY: demo test check format docs bench bench-denoise bench-train bench-serve bench-ingest bench-swap bench-fresh clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop (DATA=path for a KuaiRand log)
@@ -27,13 +27,25 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/python -m winnow.settings_page docs/configuration.md
 
-bench: bench-train bench-denoise  ## every benchmark
+bench: bench-train bench-serve bench-ingest bench-swap bench-fresh bench-denoise  ## every benchmark
 
 bench-denoise: $(VENV)/.dev  ## methods against each other (ARGS=--quick for a minute; the whole takes most of an hour)
 	$(BIN)/winnow bench denoise $(ARGS)
 
 bench-train: $(VENV)/.dev  ## training speed on one thread (ARGS=--quick for a smoke run)
 	$(BIN)/winnow bench train $(ARGS)
+
+bench-serve: $(VENV)/.dev  ## scores a second against what they must cost, and peers (needs wrk; ARGS=--quick)
+	$(BIN)/winnow bench serve $(ARGS)
+
+bench-ingest: $(VENV)/.dev  ## events a second to disk, and from the log to learned (needs wrk; ARGS=--quick)
+	$(BIN)/winnow bench ingest $(ARGS)
+
+bench-swap: $(VENV)/.dev  ## latency while versions change, and memory after 500 changes (needs wrk; ARGS=--quick)
+	$(BIN)/winnow bench swap $(ARGS)
+
+bench-fresh: $(VENV)/.dev  ## from acknowledged to served, in the whole loop (ARGS=--quick)
+	$(BIN)/winnow bench fresh $(ARGS)
 
 clean:
 	rm -rf $(VENV) .winnow

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.denoising.command import denoise
+from benchmarks.serving import command as serving_bench
 from benchmarks.speed.command import train as bench_train
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
@@ -35,6 +36,10 @@ bench_app = typer.Typer(help="Every claim, measured on this machine.", no_args_i
 app.add_typer(bench_app, name="bench")
 bench_app.command("denoise")(one_line_errors(denoise))
 bench_app.command("train")(one_line_errors(bench_train))
+bench_app.command("serve")(one_line_errors(serving_bench.serve))
+bench_app.command("ingest")(one_line_errors(serving_bench.ingest))
+bench_app.command("swap")(one_line_errors(serving_bench.swap))
+bench_app.command("fresh")(one_line_errors(serving_bench.fresh))
 
 console = Console()
 _Settings = TypeVar("_Settings", bound=LogSettings)
