@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format docs bench bench-denoise bench-train bench-serve bench-ingest bench-swap bench-fresh clean
+.PHONY: demo test check format docs bench bench-denoise bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop (DATA=path for a KuaiRand log)
@@ -27,7 +27,7 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/python -m winnow.settings_page docs/configuration.md
 
-bench: bench-train bench-serve bench-ingest bench-swap bench-fresh bench-denoise  ## every benchmark
+bench: bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow bench-denoise  ## every benchmark
 
 bench-denoise: $(VENV)/.dev  ## methods against each other (ARGS=--quick for a minute; the whole takes most of an hour)
 	$(BIN)/winnow bench denoise $(ARGS)
@@ -46,6 +46,9 @@ bench-swap: $(VENV)/.dev  ## latency while versions change, and memory after 500
 
 bench-fresh: $(VENV)/.dev  ## from acknowledged to served, in the whole loop (ARGS=--quick)
 	$(BIN)/winnow bench fresh $(ARGS)
+
+bench-grow: $(VENV)/.dev  ## what a step, a version and a score cost as tables grow to 10 M rows (24 GB of memory; ARGS=--quick)
+	$(BIN)/winnow bench grow $(ARGS)
 
 clean:
 	rm -rf $(VENV) .winnow

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -37,6 +38,7 @@ from service.settings import ServiceSettings
 from service.slot import Slot
 
 _BACKLOG = 2_048
+_SWITCH_S = 0.0005  # a version is opened in a thread beside the event loop, which should not wait 5 ms for its turn
 log = structlog.get_logger()
 
 
@@ -98,6 +100,7 @@ def serve(settings: ServiceSettings, announce: Path | None = None) -> None:
     taken.
     """
     configure_logs(settings)
+    sys.setswitchinterval(_SWITCH_S)
     if announce is not None:
         announce.unlink(missing_ok=True)
     listener = _bind(settings)

@@ -87,7 +87,7 @@ def feedback_routes(
 
 def parse_events(body: bytes, in_lines: bool, max_events: int) -> EventLists:
     """Return the events in `body`, whichever of the four shapes it has. Raises an error of the 4xx kind."""
-    return read_fast(body, in_lines, max_events) or EventLists.of_models(_read(body, in_lines, max_events))
+    return read_fast(body, in_lines, max_events) or EventLists.of_models(read_by_schema(body, in_lines, max_events))
 
 
 def is_ndjson(headers: Headers) -> bool:
@@ -99,7 +99,7 @@ def is_ndjson(headers: Headers) -> bool:
     return media_type == NDJSON
 
 
-def _read(body: bytes, in_lines: bool, max_events: int) -> list[FeedbackEvent]:
+def read_by_schema(body: bytes, in_lines: bool, max_events: int) -> list[FeedbackEvent]:
     """The way that has the say, and finds the words for what is wrong."""
     if in_lines:
         lines = lines_of(body)

@@ -17,7 +17,7 @@ from service.deadline import Deadline
 
 MAX_GROUP_EVENTS = 8_192
 MAX_WAITING_BYTES = 64 * 1_048_576  # of bodies; packed they take less
-_PACKED_AT_ONCE = 1_024  # events: of fewer each costs more, of more they have left the processor's cache
+_PACKED_AT_ONCE = 1_024  # events: fewer cost more each, more hold up the event loop for over 2 ms
 
 
 class _Group:

@@ -22,7 +22,7 @@ from contract.tables import Base, Feed, Tables, Terms, open_tables, watch_logit
 from service.graph import Graph
 from service.servable import LoadedVersion, Whole
 
-_ONE_USER_RUNS = 16  # users of the probe who are asked for alone, as scores are
+_ONE_USER_RUNS = 4  # users of the probe who are asked for alone, as scores are; each holds up the event loop a little
 
 
 def open_version(directory: Path, held: Whole | None = None) -> LoadedVersion:

@@ -5,8 +5,12 @@ version that fails its proof is refused, remembered with its reason, counted and
 """
 
 import asyncio
+import os
+import sys
+import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
@@ -18,6 +22,7 @@ from service.metrics import Metrics
 from service.proof import open_version
 from service.servable import LoadedVersion, Servable
 
+_NICE = 10
 KEPT = 1_000  # take-overs and refusals remembered
 _Identity = tuple[int, int, int]
 log = structlog.get_logger()
@@ -35,6 +40,7 @@ class Slot:
         self._metrics = metrics
         self._seen: _Identity | None = None
         self._postponed: str | None = None
+        self._opener = ThreadPoolExecutor(1, "version-opener", _stand_back)
         metrics.follow(lambda: self.current)
 
     async def watch(self, poll_s: float) -> None:
@@ -64,7 +70,7 @@ class Slot:
     async def _take_over(self, version: str) -> bool:
         started = time.perf_counter()
         try:
-            opened = await asyncio.to_thread(self._open, version)
+            opened = await asyncio.get_running_loop().run_in_executor(self._opener, self._open, version)
         except VersionCorrupt as error:
             self._refuse(version, str(error))
             return False
@@ -83,7 +89,9 @@ class Slot:
         seconds = time.perf_counter() - started
         self._metrics.swap_seconds.observe(seconds)
         log.info("version_taken_over", version=version, seconds=round(seconds, 4))
-        await asyncio.to_thread(old.clear)  # unmapping large tables takes a while; not on the event loop
+        await asyncio.get_running_loop().run_in_executor(
+            self._opener, old.clear
+        )  # unmapping large tables takes a while; not on the event loop
         return True
 
     def _open(self, version: str) -> LoadedVersion:
@@ -103,6 +111,12 @@ class Slot:
         if reason != self._postponed:
             self._postponed = reason
             log.warning("registry_unreadable", reason=reason, serving=self.current.version)
+
+
+def _stand_back() -> None:
+    """Let requests have the processor before this thread, where threads have a priority of their own (Linux)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _wanted(champion: Champion | None, current: Servable) -> list[str]:

@@ -40,6 +40,7 @@ bench_app.command("serve")(one_line_errors(serving_bench.serve))
 bench_app.command("ingest")(one_line_errors(serving_bench.ingest))
 bench_app.command("swap")(one_line_errors(serving_bench.swap))
 bench_app.command("fresh")(one_line_errors(serving_bench.fresh))
+bench_app.command("grow")(one_line_errors(serving_bench.grow))
 
 console = Console()
 _Settings = TypeVar("_Settings", bound=LogSettings)

@@ -205,6 +205,31 @@ def _fresh(home: Path) -> Path:
     return home
 
 
+def grow(
+    quick: Quick = False,
+    largest: Annotated[
+        int, typer.Option(min=10_000, help="Users of the largest tables; items are a tenth.")
+    ] = 10_000_000,
+    dim: Annotated[int, typer.Option(min=1, help="Width of the vectors.")] = DIM,
+    seconds: Seconds = None,
+    work: Work = WORK / "growth",
+    report: Report = None,
+) -> None:
+    """Measure a step, a whole version, a delta, a swap and a score as tables grow from 10 k rows tenfold each time."""
+    command = _command(grow, locals())
+    from benchmarks.serving.growth import grow as measure
+    from benchmarks.serving.machine import about
+    from benchmarks.serving.report.growth import GrowthFigures, render, verdicts
+
+    sizes = [10_000]
+    while not quick and sizes[-1] < largest:
+        sizes.append(min(10 * sizes[-1], largest))
+    seconds = seconds or (1.0 if quick else 5.0)
+    work.mkdir(parents=True, exist_ok=True)
+    figures = GrowthFigures(about(), command, quick, dim, [measure(size, dim, work, seconds) for size in sizes])
+    _write("growth", work, report, quick, asdict(figures), lambda at: render(figures, at), verdicts(figures))
+
+
 def _peers(names: str) -> Sequence[Any]:
     from benchmarks.serving.peers.peer import PEERS
 

@@ -360,3 +360,10 @@ def test_a_quick_run_of_fresh_writes_its_page(work: Path) -> None:
     page = written(work, "freshness", 3)
     assert "1,000 of 1,000" in page
     assert "WINNOW_PUBLISH_EVERY_S=0.5" in page
+
+
+def test_a_quick_run_of_grow_writes_its_page(work: Path) -> None:
+    command.grow(quick=True, work=work)
+    page = written(work, "growth", 2)
+    assert "10,000 x 2,000" in page
+    assert (work / "growth.svg").exists()

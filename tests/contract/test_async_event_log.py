@@ -74,6 +74,33 @@ def test_a_full_partition_takes_nothing_until_it_is_trimmed(log_url: str, reader
     assert blocks_in(reader) == [b"new"]
 
 
+def test_the_length_is_rarely_asked_for_and_yet_several_never_overfill_a_partition(
+    log_url: str, reader: EventLog
+) -> None:
+    async def use(first: AsyncEventLog) -> None:
+        logs = [first, *(AsyncEventLog(log_url, 5.0, 200) for _ in range(3))]
+        refused = [0] * len(logs)
+        for n in range(100):
+            for number, log in enumerate(logs):
+                try:
+                    await log.append({3: (1, b"%d" % n)})
+                except LogFull:
+                    refused[number] += 1
+        for log in logs[1:]:
+            await log.close()
+        assert sum(refused) == 200
+
+    before = asked(reader)
+    with_log(log_url, use, max_entries=200)
+    assert len(blocks_in(reader)) == 200
+    assert asked(reader) - before < 200 + 100  # each refusal asks; 200 appends ask far less than once each
+
+
+def asked(reader: EventLog) -> int:
+    calls: dict[str, dict[str, int]] = reader._redis.info("commandstats")
+    return calls.get("cmdstat_xlen", {"calls": 0})["calls"]
+
+
 def test_a_server_that_is_away_is_told_at_once(tmp_path: Path) -> None:
     async def use(log: AsyncEventLog) -> None:
         with pytest.raises(LogUnavailable, match="retry with the same event ids"):

@@ -1,6 +1,7 @@
 """The packed form of events: what goes in comes out, and hostile bytes raise CorruptBlock and nothing else."""
 
 import random
+import struct
 from dataclasses import fields
 from typing import Any
 
@@ -10,9 +11,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.blocks import RECORD, decode_block, encode_block
+from contract.blocks import (
+    RECORD,
+    decode_block,
+    decode_blocks,
+    encode_block,
+    encode_partitions,
+    events_in,
+    pieces_of,
+)
 from contract.errors import CorruptBlock
-from contract.events import ABSENT, MAX_AT_MS, MAX_ID_CHARACTERS, MAX_MS, MAX_POSITION, Action, Events, FeedbackEvent
+from contract.events import (
+    ABSENT,
+    MAX_AT_MS,
+    MAX_ID_CHARACTERS,
+    MAX_MS,
+    MAX_POSITION,
+    TEXT_COLUMNS,
+    Action,
+    Events,
+    FeedbackEvent,
+)
+from contract.hashing import partitions_of
 from tests import strategies
 
 HEADER_BYTES = 8
@@ -78,6 +98,47 @@ def test_concatenated_and_taken_events_are_the_events(parts: list[Events]) -> No
     assert len(whole) == sum(len(part) for part in parts)
     assert_same(whole.take(slice(0, len(parts[0]))), parts[0])
     assert_same(whole.take(np.arange(len(whole)) >= len(whole) - len(parts[-1])), parts[-1])
+
+
+@given(st.lists(strategies.events, min_size=1, max_size=5))
+def test_many_blocks_decode_as_each_does(parts: list[Events]) -> None:
+    blocks = [encode_block(part) for part in parts]
+    assert_same(decode_blocks(blocks), Events.concatenate([decode_block(block) for block in blocks]))
+    assert [events_in(block) for block in blocks] == [len(part) for part in parts]
+
+
+@given(st.lists(strategies.events, min_size=1, max_size=4))
+def test_events_packed_piece_by_piece_are_one_block_a_partition_in_their_order(parts: list[Events]) -> None:
+    whole = Events.concatenate(parts)
+    partition = partitions_of(whole.user_key)
+    expected = {int(number): whole.take(partition == number) for number in np.unique(partition)}
+    found = encode_partitions([pieces_of(part) for part in parts])
+    assert found == {number: (len(events), encode_block(events)) for number, events in expected.items()}
+
+
+@given(st.lists(strategies.blocks, min_size=1, max_size=3), st.integers(0, 3), st.integers(1, 60))
+def test_one_bad_block_among_good_ones_is_refused(blocks: list[bytes], place: int, missing: int) -> None:
+    with pytest.raises(CorruptBlock):
+        decode_blocks([*blocks[:place], BLOCK[:-missing], *blocks[place:]])
+    with pytest.raises(CorruptBlock):  # what one block lacks, the next has too much
+        decode_blocks([*blocks[:place], BLOCK[:-1], BLOCK[-1:] + BLOCK, *blocks[place:]])
+
+
+@given(strategies.events)
+def test_the_bytes_of_a_block_stay_what_they_are(events: Events) -> None:
+    """Blocks lie in logs: numbers by the record's own layout, then the texts of one field after another."""
+    texts = [[text.encode() for text in getattr(events, name)] for name in TEXT_COLUMNS]
+    rows = [
+        struct.pack(
+            "<QQQqiihBb7H",
+            *(int(getattr(events, name)[n]) for name in ("event_key", "user_key", "item_key", "at_ms", "watch_ms")),
+            *(int(getattr(events, name)[n]) for name in ("duration_ms", "position", "actions", "foreground")),
+            *(len(column[n]) for column in texts),
+        )
+        for n in range(len(events))
+    ]
+    parts = [b"WNW1", struct.pack("<I", len(events)), *rows, *(text for column in texts for text in column)]
+    assert encode_block(events) == b"".join(parts)
 
 
 def test_a_decoded_event_does_not_hold_the_block() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import hashing
-from contract.hashing import PARTITIONS, event_key, id_key, id_keys, partitions_of
+from contract.hashing import PARTITIONS, event_key, event_keys, id_key, id_keys, partitions_of
 from tests.strategies import external_ids
 
 
@@ -15,6 +15,12 @@ def test_many_keys_are_the_keys_of_each(texts: list[str]) -> None:
     keys = id_keys(texts)
     assert keys.dtype == np.uint64
     assert keys.tolist() == [id_key(text) for text in texts]
+
+
+@given(st.lists(st.tuples(external_ids, st.integers(2, 2**64 - 1))))
+def test_many_event_keys_are_the_keys_of_each(events: list[tuple[str, int]]) -> None:
+    ids, users = [one for one, _ in events], np.array([user for _, user in events], np.uint64)
+    assert event_keys(ids, users).tolist() == [event_key(one, user) for one, user in events]
 
 
 def test_users_spread_over_all_partitions() -> None:
@@ -40,6 +46,7 @@ def test_the_same_event_id_of_two_users_is_two_events() -> None:
 def test_no_key_is_a_reserved_value(digest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashing, "xxh3_64_intdigest", lambda _text, seed=0: digest)  # no text is known to hash to 0
     assert id_key("u1") == event_key("e1", 7) == int(id_keys(["u1"])[0])
+    assert event_keys(["e1"], np.array([7], np.uint64)).tolist() == [id_key("u1")]
     assert 2 <= id_key("u1") < 2**64
     assert digest < 2 or id_key("u1") == digest
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from contract.blocks import decode_block
 from contract.errors import CheckpointError
 from contract.event_log import EventLog
 from contract.registry import Registry
@@ -27,7 +28,7 @@ def test_every_event_is_trained_once_and_the_account_adds_up(new_worker: MakeWor
 
 
 def test_a_retried_event_never_trains_twice(new_worker: MakeWorker, log_url: str) -> None:
-    worker, log, events = new_worker(), EventLog(log_url), some_events(300)
+    worker, log, events = new_worker(batch_events=32), EventLog(log_url), some_events(300)
     send(log, events)
     send(log, events.take(slice(0, 120)))
     worker.drain()
@@ -36,16 +37,16 @@ def test_a_retried_event_never_trains_twice(new_worker: MakeWorker, log_url: str
 
 def test_weights_after_crashes_equal_weights_without(new_worker: MakeWorker, log_url: str, tmp_path: Path) -> None:
     send(EventLog(log_url), some_events(900))
-    steady = new_worker(home=tmp_path / "steady", read_entries=100_000)
+    steady = new_worker(home=tmp_path / "steady", read_entries=100_000, batch_events=37)
     while steady.account.trained < 900:  # reads all at once, and leaves the log untrimmed
         steady.advance()
-    crashing = new_worker(read_entries=2)
+    crashing = new_worker(read_entries=2, batch_events=37)
     for goal in (200, 400, 600):
         while crashing.account.trained < goal:
             crashing.advance()
         if goal != 400:
             crashing.checkpoint()  # at 400 the process dies with nothing written since 200
-        crashing = new_worker(read_entries=2)
+        crashing = new_worker(read_entries=2, batch_events=37)
     while crashing.account.trained < 900:
         crashing.advance()
     assert weights(crashing) == weights(steady)
@@ -78,6 +79,22 @@ def test_an_entry_that_cannot_be_decoded_is_put_aside_and_the_rest_trained(
     (letter,) = log.dead_letters()
     assert letter["source"].startswith("3/")
     assert letter["events"] == "7"
+
+
+def test_a_window_is_learned_in_whole_batches_however_it_is_stored(
+    new_worker: MakeWorker, log_url: str, home: Path
+) -> None:
+    log, events = EventLog(log_url), some_events(500)
+    send(log, events, batch=9)
+    send(log, events.take(slice(100, 300)), batch=50)  # duplicates in between leave no gap
+    worker = new_worker(batch_events=64, window_ms=60_000, home=home / "other")
+    entries = log.read_after({}, 10_000).entries
+    batches = list(worker._batches(entries))
+    assert [len(part) for part, _ in batches] == [64] * 7 + [52]
+    assert [len(times) for _, times in batches] == [64] * 7 + [52]
+    learned = [one for part, _ in batches for one in part.event_id.tolist()]
+    stored = [one for entry in entries for one in decode_block(entry.block).event_id.tolist()]
+    assert learned == list(dict.fromkeys(stored))
 
 
 def test_a_checkpoint_of_other_settings_is_refused_with_the_remedy(new_worker: MakeWorker, log_url: str) -> None:
