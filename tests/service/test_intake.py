@@ -136,24 +136,37 @@ def test_a_client_that_goes_away_disturbs_nobody(private_log: EmbeddedLog, log_u
     assert {"n0-0", "n2-0", "n3-0", "m1-0"} <= {one for entry in stored(log_url) for one in entry}
 
 
-def test_each_request_waits_its_own_time_and_a_deserted_group_is_not_stored(
-    private_log: EmbeddedLog, log_url: str
-) -> None:
+def test_a_group_that_everybody_left_is_not_stored(private_log: EmbeddedLog, log_url: str) -> None:
+    async def use(intake: Intake) -> None:
+        with stopped(private_log):
+            first = asyncio.create_task(intake.store(some("first"), 1))
+            await settled()
+            left = [asyncio.create_task(intake.store(some(f"left{n}"), 1)) for n in range(2)]
+            await settled()
+            for task in left:
+                task.cancel()
+            await settled()
+        await first
+        await intake.store(some("after"), 1)
+
+    in_loop(log_url, use)
+    assert stored(log_url) == [["first-0"], ["after-0"]]
+
+
+def test_requests_that_queue_at_a_hanging_log_wait_no_longer_than_one(private_log: EmbeddedLog, log_url: str) -> None:
     async def use(intake: Intake) -> None:
         loop = asyncio.get_running_loop()
         with stopped(private_log):
             began = loop.time()
             first = asyncio.create_task(intake.store(some("in-flight"), 1))
             await settled()
-            outcomes = await asyncio.gather(first, intake.store(some("deserted"), 1), return_exceptions=True)
-            assert loop.time() - began < 1.0  # not one after the other
+            outcomes = await asyncio.gather(first, intake.store(some("behind"), 1), return_exceptions=True)
+            assert loop.time() - began < 1.5  # twice the deadline if they waited one after the other
         assert [type(outcome) for outcome in outcomes] == [LogUnavailable, LogUnavailable]
         await intake.store(some("after"), 1)
 
-    in_loop(log_url, use, timeout_s=0.3)
-    ids = {one for entry in stored(log_url) for one in entry}
-    assert "after-0" in ids
-    assert "deserted-0" not in ids
+    in_loop(log_url, use, timeout_s=0.8)
+    assert ["after-0"] in stored(log_url)
 
 
 def test_what_may_wait_is_bounded(private_log: EmbeddedLog, log_url: str) -> None:
