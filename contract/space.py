@@ -179,16 +179,19 @@ def open_space(directory: Path, space: str, shape: SpaceShape, base: Space | Non
     return Space(base.terms, base.vectors, base.index, Change(place, terms, vectors, index))
 
 
-def check_finite(directory: Path, space: str, shape: SpaceShape) -> None:
-    """Raise VersionCorrupt if a table holds a number that is not finite. Reads it once, a few MB at a time."""
-    for name, width in (("terms", TERMS), ("vectors", shape.width)):
-        if not width:
+def check_finite(space: Space, name: str) -> None:
+    """Raise VersionCorrupt if a table of the version's own holds a number that is not finite.
+
+    It reads every page by the very map that is served from, a few MB at a time, so that no request is the first to.
+    """
+    own = space.change or space
+    for what, table in (("terms", own.terms), ("vectors", own.vectors)):
+        if table is None:
             continue
-        table = _map(directory, space, name, (shape.rows, width))
-        step = max(1, (1 << 20) // width)
-        for start in range(0, shape.rows, step):
+        step = max(1, (1 << 20) // table.shape[1])
+        for start in range(0, len(table), step):
             if not np.isfinite(table[start : start + step]).all():
-                raise VersionCorrupt(f"{space}.{name}.bin holds a number that is not finite")
+                raise VersionCorrupt(f"{name}.{what}.bin holds a number that is not finite")
 
 
 def _open_index(directory: Path, space: str, shape: SpaceShape) -> HashIndex:

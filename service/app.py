@@ -1,6 +1,7 @@
 """Wiring of the service process: everything is made here once and handed down."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -134,6 +135,8 @@ class _Server(uvicorn.Server):
         """Start, then announce."""
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # what is there now stays: no collection need look at it again
             log.info("service_started", url=self._url)
             if self._announce is not None:
                 write_atomically(self._announce, orjson.dumps({"url": self._url, "pid": os.getpid()}))

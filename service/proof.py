@@ -73,7 +73,7 @@ def _open_tables(directory: Path, manifest: Manifest, base: Tables | None) -> Ta
     if tables.users.index is None or tables.items.index is None:
         raise VersionCorrupt("users and items need an id index")
     for space in SPACES:
-        check_finite(directory, space, manifest.layout.spaces[space])
+        check_finite(getattr(tables, space), space)
     return tables
 
 

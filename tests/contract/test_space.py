@@ -166,9 +166,9 @@ def test_a_delta_of_another_width_than_its_base_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["terms", "vectors"])
 def test_a_number_that_is_not_finite_is_found(tmp_path: Path, name: str) -> None:
     shape = written(tmp_path)
-    check_finite(tmp_path, "users", shape)
+    check_finite(open_space(tmp_path, "users", shape), "users")
     table = np.fromfile(tmp_path / f"users.{name}.bin", "<f4")
     table[-1] = np.inf
     table.tofile(tmp_path / f"users.{name}.bin")
     with pytest.raises(VersionCorrupt, match=f"users.{name}.bin holds a number that is not finite"):
-        check_finite(tmp_path, "users", shape)
+        check_finite(open_space(tmp_path, "users", shape), "users")

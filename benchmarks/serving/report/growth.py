@@ -75,8 +75,8 @@ def render(figures: GrowthFigures, directory: Path) -> str:
         "## Costs",
         f"GMF of {figures.dim}, watches of uniform random known ids: no real traffic misses the caches as often. "
         "Learning is `Learner.step` on one thread. A whole version and a delta count from the start of publishing until"
-        " the service names them in an answer, its look at the champion file every 0.1 s included. Memory is the PSS of "
-        "the service, mapped tables included, on the whole version; then as a factor after the deltas.",
+        " the service names them in an answer, its look at the champion file every 0.1 s included. Memory is the PSS "
+        "of the service, mapped tables included, on the whole version; then as a factor after the deltas.",
         table(headers, rows),
         f"![Costs over rows]({plot})",
     ]
