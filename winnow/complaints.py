@@ -11,7 +11,10 @@ from contract.errors import WinnowError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_EXTRAS = {**dict.fromkeys(("torch", "onnx", "pyarrow", "safetensors", "numba"), "train"), "matplotlib": "train,bench"}
+_EXTRAS = {
+    **dict.fromkeys(("torch", "onnx", "pyarrow", "safetensors", "numba"), "train"),
+    **dict.fromkeys(("matplotlib", "psutil"), "train,bench"),
+}
 
 
 def one_line_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
