@@ -15,11 +15,12 @@ import httpx
 import redis
 from structlog.testing import capture_logs
 
-from benchmarks.serving.processes import Running, winnow_service
+from benchmarks.serving.processes import Running, until, winnow_service
 from benchmarks.serving.series import Series
 from benchmarks.serving.world import World, batches, write_bodies
 from benchmarks.serving.wrk import JSON, finish, start
 from contract.errors import SetupError
+from contract.event_log import EventLog
 from trainer.app import make_worker
 from trainer.settings import TrainerSettings
 
@@ -94,7 +95,7 @@ def learned(home: Path, service: Running, world: World, events: int, rounds: int
         with httpx.Client(base_url=service.url, trust_env=False, timeout=30) as client:
             for body in batches(world.watches(events, seed=77 + number), BATCH):
                 client.post(FEEDBACK, content=body, headers={"content-type": JSON}).raise_for_status()
-        time.sleep(2 * settings.window_ms / 1000)  # so that every window is over, and the trainer never waits
+        until(lambda: _is_over(url, settings.window_ms), 10.0, "the end of the last window")  # noqa: B023
         started, busy = time.monotonic(), time.process_time()
         with capture_logs():
             worker.drain()
@@ -103,6 +104,15 @@ def learned(home: Path, service: Running, world: World, events: int, rounds: int
         if worker.account.trained != events:
             raise SetupError(f"{worker.account.trained} of {events} events were learned")
     return Learned(events, Series(tuple(wall[1:])), Series(tuple(cpu[1:])))
+
+
+def _is_over(url: str, window_ms: int) -> bool:
+    """Return whether the window of the newest entry is over by the log's clock, so that the trainer need not wait."""
+    log = EventLog(url)
+    newest = log.last()
+    now_ms = log.read_after(newest, 1).complete_before_ms
+    log.close()
+    return now_ms // window_ms > max(entry.ms for entry in newest.values()) // window_ms
 
 
 def _empty(home: Path) -> None:

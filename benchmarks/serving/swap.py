@@ -1,7 +1,6 @@
 """What a swap costs those who ask meanwhile, and whether memory comes back after it."""
 
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -114,6 +113,12 @@ def _answers_as(client: httpx.Client, body: bytes, version: str) -> bool:
 
 
 def _memory(pid: int, swaps: int) -> Memory:
-    time.sleep(0.3)  # the version before leaves with its last request, and the heap is trimmed after it
-    info = psutil.Process(pid).memory_full_info()
+    process = psutil.Process(pid)
+    until(lambda: len(_mapped(process)) == 1, _TAKEN_OVER_S, "the end of the versions before")
+    info = process.memory_full_info()
     return Memory(swaps, info.pss, info.uss, info.rss)
+
+
+def _mapped(process: psutil.Process) -> set[Path]:
+    """Return the directories of the versions whose tables a process has mapped."""
+    return {Path(one.path).parent for one in process.memory_maps(grouped=True) if "/registry/versions/" in one.path}

@@ -91,6 +91,19 @@ def test_both_ways_make_the_same_of_a_damaged_body(request: dict[str, object], d
     assert outcome(bytes(body), fast=True) == outcome(bytes(body), fast=False)
 
 
+@pytest.mark.parametrize("separator", [",", ", ", " , ", ",\n"])
+@pytest.mark.parametrize(
+    "texts",
+    [["a"], ["a", "b"], [""], ["a", ""], ["", "a"], ["a", "", "b"], ["x" * 128], ["x" * 129], ["a,b", "c"], [","]],
+)
+def test_plain_texts_are_split_as_they_would_be_parsed(texts: list[str], separator: str) -> None:
+    array = f"[{separator.join(json.dumps(one) for one in texts)}]"
+    body = f'{{"user_id": "u1", "candidates": {array}}}'.encode()
+    found = outcome(body, fast=True)
+    assert found == outcome(body, fast=False)
+    assert isinstance(found, Wanted) == all(0 < len(one) <= 128 for one in texts)
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_what_is_told_of_a_candidate_stands_at_its_place(fast: bool) -> None:
     body = b'{"user_id":"u1","candidates":["a",{"item_id":"b","author_id":"x","tags":["1","2"],"duration_ms":7},"c"]}'

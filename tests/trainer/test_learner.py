@@ -1,11 +1,14 @@
 """Steps: deterministic, restorable, predicting before they learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from contract.errors import SetupError
 from contract.events import Action, Events
+from contract.hashing import id_keys
 from models.backbones import BACKBONES
 from models.inverse_gradient import Direction
 from models.targets import TARGETS
@@ -104,6 +107,23 @@ def test_an_id_that_returns_after_expiry_starts_anew() -> None:
     steps(learner, some_events(500))
     assert learner.users.known_ids <= 10
     assert all(torch.isfinite(table).all() for table in learner.snapshot().backbone.parameters())
+
+
+def test_an_item_inherits_no_features_from_the_one_that_had_its_row() -> None:
+    learner = Learner(settings(item_capacity=1, holdout_share=0.0))
+    rich = some_events(1)
+    for number, (item, author, tags) in enumerate([("v1", "a1", "39\x1f7"), ("v2", "", "")]):
+        event = replace(
+            rich,
+            event_key=rich.event_key + np.uint64(number),
+            item_key=id_keys([item]),
+            author_id=np.array([author], object),
+            tags=np.array([tags], object),
+            duration_ms=np.array([0], np.int32),
+        )
+        learner.step(event)
+        assert learner.items.rows(event.item_key).tolist() == [1]
+        assert learner.item_side[1].any() == bool(author)
 
 
 def test_asking_for_a_gpu_that_is_not_there_names_the_remedy() -> None:
