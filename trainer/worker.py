@@ -6,18 +6,14 @@ bitwise equal to a run without (promise P3).
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import groupby
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 
-from contract.blocks import decode_block, decode_blocks, events_in
-from contract.errors import CheckpointError, CorruptBlock, LogUnavailable
+from contract.errors import CheckpointError, LogUnavailable
 from contract.event_log import BEGINNING, Entry, EventLog, Position, ReadResult
-from contract.events import Events
 from contract.hashing import PARTITIONS
 from trainer.checkpoint import Account, Checkpoint, CheckpointStore, fingerprint
 from trainer.dedupe import Dedupe
@@ -26,10 +22,9 @@ from trainer.learner import Learner
 from trainer.metrics import TrainerMetrics
 from trainer.progressive import Progressive
 from trainer.publish import Publisher
+from trainer.reading import Reader
 from trainer.settings import LearnerSettings, TrainerSettings
 from trainer.stateful import State
-
-Times = npt.NDArray[np.int64]  # of acknowledgement, by the log's clock, in ms
 
 log = structlog.get_logger()
 
@@ -55,7 +50,7 @@ class Worker:
         self.metrics = metrics
         self.learner = Learner(settings)
         self.progressive = Progressive()
-        self.dedupe = Dedupe(settings.dedupe_events)
+        self.reader = Reader(settings.batch_events, settings.dedupe_events, self._put_aside)
         self.account = Account()
         self.position: Position = dict.fromkeys(range(PARTITIONS), BEGINNING)
         self.checkpoint_number = 0
@@ -180,76 +175,32 @@ class Worker:
 
     def _learn(self, entries: list[Entry]) -> None:
         """Learn one window, in batches of at most `batch_events`."""
-        for events, acknowledged_ms in self._batches(entries):
-            report = self.learner.step(events)
+        for fresh in self.reader.batches(entries):
+            report = self.learner.step(fresh.events)
             self.progressive.add(report, self.learner)
-            self.labels.add(report, acknowledged_ms)
+            self.labels.add(report, fresh.acknowledged_ms)
             self.metrics.observe_step(report)
             self.account = replace(
                 self.account,
                 trained=self.account.trained + len(report),
                 held_out=self.account.held_out + int(report.held_out.sum()),
-                event_at_ms=max(self.account.event_at_ms, int(events.at_ms.max())),
+                event_at_ms=max(self.account.event_at_ms, int(fresh.events.at_ms.max())),
             )
+        passed = self.reader.take_passed()
+        self.account = replace(
+            self.account,
+            duplicates=self.account.duplicates + passed.duplicates,
+            dead=self.account.dead + passed.dead,
+        )
         for entry in entries:
             self.position[entry.partition] = entry.id
 
-    def _batches(self, entries: list[Entry]) -> Iterator[tuple[Events, Times]]:
-        """Yield the fresh events of a window in batches: all of `batch_events` but the last, however they are stored.
-
-        A window may hold far more than a batch, so it is decoded bit by bit.
-        """
-        size = self.settings.batch_events
-        waiting: list[tuple[Events, Times]] = []
-        for some in _bits(entries, size):
-            fresh = self._fresh(some)
-            if fresh is None:
-                continue
-            waiting.append(fresh)
-            if sum(len(events) for events, _ in waiting) >= size:
-                events, times = _joined(waiting)
-                whole = len(events) - len(events) % size
-                for start in range(0, whole, size):
-                    yield events.take(slice(start, start + size)), times[start : start + size]
-                waiting = [(events.take(slice(whole, None)), times[whole:])]
-        if waiting:
-            events, times = _joined(waiting)
-            if len(events):
-                yield events, times
-
-    def _fresh(self, entries: list[Entry]) -> tuple[Events, Times] | None:
-        """Decode entries, put aside what cannot be, drop duplicates; None if that leaves nothing."""
-        try:
-            events = decode_blocks([entry.block for entry in entries])
-        except CorruptBlock:
-            entries = [entry for entry in entries if self._is_sound(entry)]
-            if not entries:
-                return None
-            events = decode_blocks([entry.block for entry in entries])
-        counts = [events_in(entry.block) for entry in entries]
-        times = np.repeat(np.array([entry.id.ms for entry in entries], np.int64), counts)
-        fresh = self.dedupe.fresh(events.event_key)
-        if fresh.all():
-            return events, times
-        self.account = replace(self.account, duplicates=self.account.duplicates + int((~fresh).sum()))
-        return events.take(fresh), times[fresh]
-
-    def _is_sound(self, entry: Entry) -> bool:
-        """Whether an entry can be decoded; if not, it is put aside."""
-        try:
-            decode_block(entry.block)
-        except CorruptBlock as error:
-            self._put_aside(entry, str(error))
-            return False
-        return True
-
     def _put_aside(self, entry: Entry, reason: str) -> None:
         self.log.dead_letter(entry, reason)
-        self.account = replace(self.account, dead=self.account.dead + entry.events)
         log.warning("entry_put_aside", source=f"{entry.partition}/{entry.id}", events=entry.events, reason=reason)
 
     def _parts(self) -> dict[str, Learner | Progressive | Dedupe]:
-        return {"learner": self.learner, "progressive": self.progressive, "dedupe": self.dedupe}
+        return {"learner": self.learner, "progressive": self.progressive, "dedupe": self.reader.dedupe}
 
 
 def _shaping(settings: TrainerSettings) -> dict[str, object]:
@@ -257,25 +208,6 @@ def _shaping(settings: TrainerSettings) -> dict[str, object]:
     free = {"device", "meta", "meta_inner", "meta_rate", "meta_every", "holdout_share"}
     shaping = settings.model_dump(include=set(LearnerSettings.model_fields) - free)
     return shaping | {"dedupe_events": settings.dedupe_events}
-
-
-def _bits(entries: list[Entry], events: int) -> Iterator[list[Entry]]:
-    """Cut entries, each time after some that together say they hold so many `events` or more."""
-    some: list[Entry] = []
-    said = 0
-    for entry in entries:
-        some.append(entry)
-        said += entry.events
-        if said >= events:
-            yield some
-            some, said = [], 0
-    if some:
-        yield some
-
-
-def _joined(parts: list[tuple[Events, Times]]) -> tuple[Events, Times]:
-    events, times = zip(*parts, strict=True)
-    return Events.concatenate(events), np.concatenate(times)
 
 
 def _under(prefix: str, state: State) -> State:

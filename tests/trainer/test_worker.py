@@ -89,10 +89,10 @@ def test_a_window_is_learned_in_whole_batches_however_it_is_stored(
     send(log, events.take(slice(100, 300)), batch=50)  # duplicates in between leave no gap
     worker = new_worker(batch_events=64, window_ms=60_000, home=home / "other")
     entries = log.read_after({}, 10_000).entries
-    batches = list(worker._batches(entries))
-    assert [len(part) for part, _ in batches] == [64] * 7 + [52]
-    assert [len(times) for _, times in batches] == [64] * 7 + [52]
-    learned = [one for part, _ in batches for one in part.event_id.tolist()]
+    batches = list(worker.reader.batches(entries))
+    assert [len(part.events) for part in batches] == [64] * 7 + [52]
+    assert [len(part.acknowledged_ms) for part in batches] == [64] * 7 + [52]
+    learned = [one for part in batches for one in part.events.event_id.tolist()]
     stored = [one for entry in entries for one in decode_block(entry.block).event_id.tolist()]
     assert learned == list(dict.fromkeys(stored))
 
