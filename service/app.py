@@ -1,33 +1,33 @@
 """Wiring of the service process: everything is made here once and handed down."""
 
 import asyncio
-import gc
-import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import orjson
 import structlog
-import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
 from contract.api import Problem, ScoreBatchRequest, ScoreRequest
 from contract.async_event_log import AsyncEventLog
-from contract.durable import write_atomically
-from contract.errors import SetupError
 from contract.events import FeedbackEvent
 from contract.registry import Registry
 from contract.telemetry import configure_logs
 from service import feedback, models, openapi, problems
+from service.access import check_exposure
+from service.admin import admin_app
+from service.backlog import Backlog
+from service.connection import Door
+from service.cors import Origins
 from service.front import Front
 from service.health import LogWatch, health_routes
 from service.inference import inference_routes
+from service.keys import KeyRing
 from service.labels import label_routes
 from service.limits import Limits
 from service.metrics import Metrics
@@ -35,23 +35,42 @@ from service.prior import PriorModel
 from service.recent import RecentPositives
 from service.score import score_routes
 from service.scorer import Scorer
+from service.server import AdminServer, Server, bind
 from service.settings import ServiceSettings
 from service.slot import Slot
 
-_BACKLOG = 2_048
 _SWITCH_S = 0.0005  # a version is opened in a thread beside the event loop, which should not wait 5 ms for its turn
 log = structlog.get_logger()
 
 
-def create_app(settings: ServiceSettings) -> FastAPI:
-    """Return the application. Its lifespan owns every background task and connection."""
+@dataclass(frozen=True)
+class Service:
+    """What one process serves."""
+
+    app: Front  # to callers
+    admin: FastAPI  # to operators, on a port of its own
+    door: Door  # of the callers' port
+    admin_door: Door
+
+
+def create_app(settings: ServiceSettings) -> Front:
+    """Return the callers' application. Its lifespan owns every background task and connection."""
+    return build(settings).app
+
+
+def build(settings: ServiceSettings) -> Service:
+    """Return everything that one process serves. Raises SetupError if the API keys cannot be read."""
     metrics = Metrics()
     registry = Registry(settings.registry_directory)
     slot = Slot(registry, PriorModel(settings.prior_rate), metrics)
     limits = Limits(settings, metrics)
+    keys = KeyRing(settings, metrics)
+    backlog = Backlog(settings.max_queue_s)
+    door = Door(backlog, metrics, settings.header_timeout_s)
     recent = RecentPositives(settings.recent_users)
     url, timeout_s = settings.redis_url, settings.append_timeout_s
     event_log = AsyncEventLog(url, timeout_s, settings.log_max_entries) if url else None
+    intake = feedback.intake_of(event_log, slot, recent, timeout_s)
     log_watch = LogWatch(url, timeout_s, metrics)
 
     @asynccontextmanager
@@ -61,10 +80,12 @@ def create_app(settings: ServiceSettings) -> FastAPI:
             running = [
                 tasks.create_task(slot.watch(settings.reload_poll_s)),
                 tasks.create_task(log_watch.watch(settings.log_poll_s)),
+                tasks.create_task(keys.watch(settings.api_keys_poll_s)),
             ]
             yield
             for task in running:
                 task.cancel()
+        await intake.close()  # what a caller gave up waiting for is stored all the same
         log_watch.close()
         if event_log is not None:
             await event_log.close()
@@ -72,6 +93,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app = Front(
         limits,
         metrics,
+        keys,
+        backlog,
+        Origins(settings.cors_origins),
         title="Winnow",
         summary="Denoised relevance scores and labels for short-video feeds, learned online.",
         version=version("winnow-denoise"),
@@ -84,77 +108,39 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     scorer = Scorer(recent, metrics)
     app.include(score_routes(slot, scorer, settings))
     app.include(inference_routes(slot, scorer, limits, settings))
-    app.include(feedback.feedback_routes(event_log, slot, recent, settings, metrics))
+    app.include(feedback.feedback_routes(intake, settings, metrics))
     app.include(label_routes(slot, settings, metrics))
     app.include(models.model_routes(slot, registry))
-    app.include(health_routes(slot, log_watch, metrics))
+    app.include(health_routes(slot, log_watch, metrics, lambda: door.is_draining))
     examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump(mode="json")}
     bodies: list[type[BaseModel]] = [ScoreRequest, ScoreBatchRequest, FeedbackEvent, feedback.FeedbackBatch, Problem]
     openapi.install(app, bodies, examples)
-    return app
+    door.hot_paths = app.hot_paths
+    admin_door = Door(Backlog(settings.max_queue_s), metrics, settings.header_timeout_s)
+    return Service(app, admin_app(registry, keys, limits, metrics), door, admin_door)
 
 
 def serve(settings: ServiceSettings, announce: Path | None = None) -> None:
     """Run the service until SIGTERM or SIGINT, then finish what runs and return.
 
-    With `announce`, that file says {"url", "pid"} once requests are answered. Raises SetupError if the address is
-    taken.
+    With `announce`, that file says {"url", "pid"}, and "admin_url" where there is one, once requests are answered.
+    Raises SetupError if an address is taken, or callers without API keys would be let in from beyond this machine.
     """
     configure_logs(settings)
+    check_exposure(settings)
     sys.setswitchinterval(_SWITCH_S)
     if announce is not None:
         announce.unlink(missing_ok=True)
-    listener = _bind(settings)
-    config = uvicorn.Config(
-        create_app(settings),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,  # nothing here reads the caller's address or scheme
-        timeout_graceful_shutdown=settings.drain_timeout_s,
-    )
+    listener = bind(settings.host, settings.port, "WINNOW_PORT")
+    service = build(settings)
+    admin = None
+    if settings.admin_port is not None:
+        admin_listener = bind(settings.admin_host, settings.admin_port, "WINNOW_ADMIN_PORT")
+        admin = AdminServer(service.admin, service.admin_door, settings, admin_listener)
     # uvicorn raises the signal that stopped it once more at the end, which would kill a process that ended well.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: None)
-    _Server(config, listener, announce).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, saying where it listens once it does."""
-
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, announce: Path | None) -> None:
-        super().__init__(config)
-        self._url = _url_of(listener)
-        self._announce = announce
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then announce."""
-        await super().startup(sockets)
-        if self.started:
-            gc.collect()
-            gc.freeze()  # what is there now stays: no collection need look at it again
-            log.info("service_started", url=self._url)
-            if self._announce is not None:
-                write_atomically(self._announce, orjson.dumps({"url": self._url, "pid": os.getpid()}))
-
-
-def _bind(settings: ServiceSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise SetupError(
-            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
-            "stop what uses it, or set WINNOW_PORT (0 takes a free one)"
-        ) from error
-
-
-def _url_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if settings.api_keys_file is None:
+        who = "whoever reaches this network" if settings.allow_anonymous else "this machine"
+        log.warning("open_to_everyone", who=who, remedy="winnow keys new, WINNOW_API_KEYS_FILE")
+    Server(service.app, service.door, settings, listener, announce, admin).run(sockets=[listener])

@@ -51,29 +51,32 @@ class FeedbackBatch(BaseModel):
     events: list[FeedbackEvent] = Field(min_length=1, description="The events; stored all, or none.")
 
 
-def feedback_routes(
-    event_log: AsyncEventLog | None, slot: Slot, recent: RecentPositives, settings: ServiceSettings, metrics: Metrics
-) -> APIRouter:
-    """Return the routes that take feedback. Without a log they answer 503."""
+def intake_of(event_log: AsyncEventLog | None, slot: Slot, recent: RecentPositives, timeout_s: float) -> Intake:
+    """Return where feedback waits for the log. Without a log it refuses."""
 
     def remember(said: Events) -> None:
         if length := slot.current.history:
             recent.note(said, time.time_ns() // 1_000_000, length)
 
-    intake = Intake(event_log, settings.append_timeout_s, remember)
+    return Intake(event_log, timeout_s, remember)
+
+
+def feedback_routes(intake: Intake, settings: ServiceSettings, metrics: Metrics) -> APIRouter:
+    """Return the routes that take feedback. Without a log they answer 503."""
     router = hot_router("feedback")
 
     @router.post(
         "/v1/feedback",
         status_code=202,
         response_model=FeedbackAccepted,
-        responses=problems(400, 408, 413, 415, 422, 503),
+        responses=problems(400, 408, 413, 415, 422, 429, 503),
         openapi_extra=body_of(EXAMPLE, "FeedbackEvent", "FeedbackBatch", lines_type=NDJSON),
     )
     @router.post("/feedback", status_code=202, include_in_schema=False)
     async def feedback(body: bytes, asked: Asked) -> bytes:
         """Store one event, an array, `{"events": [...]}`, or one event a line as NDJSON."""
         events = parse_events(body, is_ndjson(asked.headers), settings.max_batch_events)
+        asked.caller.count_events(events.user_id)
         try:
             await intake.store(events, len(body))
         except LogError:

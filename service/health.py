@@ -1,16 +1,20 @@
 """Probes and metrics: is it alive, can it score, does its log answer."""
 
 import asyncio
+from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 from redis import RedisError
+from starlette.exceptions import HTTPException
 
 from contract.api import ServingModel
 from contract.errors import LogUnavailable
 from contract.event_log import EventLog
 from service.metrics import Metrics
+from service.openapi import problems
+from service.problems import RETRY_AFTER
 from service.score import serving_model
 from service.slot import Slot
 
@@ -55,7 +59,7 @@ class LogWatch:
             self._log.close()
 
 
-def health_routes(slot: Slot, log_watch: LogWatch, metrics: Metrics) -> APIRouter:
+def health_routes(slot: Slot, log_watch: LogWatch, metrics: Metrics, is_draining: Callable[[], bool]) -> APIRouter:
     """Return the routes for whoever runs the service."""
     router = APIRouter(tags=["health"])
 
@@ -64,9 +68,11 @@ def health_routes(slot: Slot, log_watch: LogWatch, metrics: Metrics) -> APIRoute
         """Say that the process turns."""
         return Liveness(live=True)
 
-    @router.get("/readyz")
+    @router.get("/readyz", responses=problems(503))
     async def readyz() -> Readiness:
         """Say whether scores are answered, by which model, and whether feedback can be stored."""
+        if is_draining():  # requests are answered still, but a balancer should send no more
+            raise HTTPException(503, "this process is about to stop; ask another", RETRY_AFTER)
         serving = ServingModel.model_validate(serving_model(slot.current))
         return Readiness(ready=True, log=log_watch.answers, model=serving)
 

@@ -25,6 +25,10 @@ class Metrics:
             "winnow_request_seconds", "Time from a request's head to its last byte.", _REQUEST_BUCKETS_S, ("route",)
         )
         self.shed = self._tally("winnow_requests_shed_total", "Requests refused because too many were at work.")
+        self.turned_away = self._tallies(
+            "winnow_requests_turned_away_total", "Requests refused for their key, its role or its rate.", ("reason",)
+        )
+        self.keys_up = self._gauge("winnow_api_keys_up", "Whether the file of API keys could be read when it changed.")
         self.candidates = self._tally("winnow_score_candidates_total", "Candidates scored.")
         self.fallback = self._tally("winnow_score_fallback_total", "Score requests the built-in prior answered.")
         self.unknown_users = self._tally("winnow_score_unknown_users_total", "Score requests for unknown users.")

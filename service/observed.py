@@ -1,32 +1,35 @@
-"""What surrounds every request that the framework answers: its id, its measure, the last catch for what none foresaw.
+"""What surrounds every request that the framework answers: its id, its measure, who sent it and whether they may, the
+headers of every answer, and the last catch for what none foresaw.
 
 `service/front.py` does the same for the hot routes.
 """
 
-import random
-import re
 import time
+from collections.abc import Callable, Mapping
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access import Needed
+from service.keys import KeyRing
 from service.metrics import Metrics
-from service.problems import problem_response
+from service.problems import SECURITY_HEADERS, problem_response
+from service.request_ids import request_id_of
 
-_SAFE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _ALIASES = ("/score", "/score:batch", "/feedback", "/labels")
-_new_bits = random.Random().getrandbits  # seeded by the system; a system call for each id costs three times as much
 log = structlog.get_logger()
 
 
 class Observed:
     """ASGI middleware, the outermost one of ours."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        """Surround `app`."""
+    def __init__(self, app: ASGIApp, metrics: Metrics, keys: KeyRing, needed: Callable[[str], Needed]) -> None:
+        """Surround `app`; `needed` says what a path asks of its caller."""
         self._app = app
         self._metrics = metrics
+        self._keys = keys
+        self._needed = needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a fault of ours becomes a problem with status 500, logged with its request id."""
@@ -34,18 +37,24 @@ class Observed:
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 0
-        request_id = request_id_of(dict(scope["headers"]).get(b"x-request-id"))
-        scope.setdefault("state", {})["request_id"] = request_id
+        headers = dict(scope["headers"])
+        request_id = request_id_of(headers.get(b"x-request-id"))
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                own = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
+                message["headers"] = [*own, *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            if (refusal := self._refusal(scope, headers)) is not None:
+                await problem_response(refusal, request_id)(scope, receive, send_with_id)
+            else:
+                await self._app(scope, receive, send_with_id)
         except Exception as error:
             log.exception("request_failed", request_id=request_id, route=route_of(scope))
             if status:  # the answer has begun; only breaking it off tells the caller that it is not whole
@@ -54,10 +63,13 @@ class Observed:
         finally:
             self._metrics.answered(route_of(scope), status, time.perf_counter() - started)
 
-
-def request_id_of(given: bytes | None) -> str:
-    """Return the caller's id if it is short and harmless, else a new one."""
-    return given.decode() if given and _SAFE_ID.fullmatch(given) else f"{_new_bits(64):016x}"
+    def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> HTTPException | None:
+        """Note who calls; return why they may not, if so."""
+        try:
+            scope["state"]["caller"] = self._keys.admit(headers, self._needed(scope["path"]))
+        except HTTPException as refusal:
+            return refusal
+        return None
 
 
 def route_of(scope: Scope) -> str:

@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457): one table from error to status, and no answer that repeats what was sent."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import orjson
@@ -13,6 +14,11 @@ from contract.errors import InvalidInput, LogError, RegistryError, TooLarge, Ver
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"retry-after": "1"}
+SECURITY_HEADERS = [  # of every answer: it is data, of this moment, and nothing in it is to be run
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'"),
+]
 
 # The first class that fits decides; narrow before wide.
 _STATUS: list[tuple[type[Exception], HTTPStatus]] = [
@@ -38,15 +44,21 @@ class InvalidBody(InvalidInput):
 def problem_response(error: Exception, request_id: str) -> Response:
     """Return the answer to `error`; anything not in the table is a 500 that says nothing of the cause."""
     status, detail, headers = _describe(error)
+    body = problem_bytes(status, detail, request_id, error.errors if isinstance(error, InvalidBody) else ())
+    return Response(body, status.value, headers | {"x-request-id": request_id}, media_type=MEDIA_TYPE)
+
+
+def problem_bytes(status: int, detail: str, request_id: str, errors: Sequence[dict[str, str]] = ()) -> bytes:
+    """Return the body of a problem."""
     problem = {
         "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
         "detail": detail,
         "request_id": request_id,
-        "errors": getattr(error, "errors", []) if isinstance(error, InvalidBody) else [],
+        "errors": list(errors),
     }
-    return Response(orjson.dumps(problem), status.value, headers | {"x-request-id": request_id}, media_type=MEDIA_TYPE)
+    return orjson.dumps(problem)
 
 
 def install(app: FastAPI) -> None:

@@ -21,7 +21,7 @@ from benchmarks.speed.command import train as bench_train
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
 from contract.telemetry import configure_logs
-from winnow import child, models_command
+from winnow import child, keys_command, models_command
 from winnow.complaints import one_line_errors
 from winnow.embedded_log import EmbeddedLog
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     help="Winnow: online denoising of short-video watch logs.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(models_command.app, name="models")
+app.add_typer(keys_command.app, name="keys")
 labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
 
@@ -160,6 +161,9 @@ def replay(
     rate: Annotated[
         float | None, typer.Option(min=1, help="Most events a second; without it as fast as it goes.")
     ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="WINNOW_API_KEY", help="Key with the role feedback, where keys are on.")
+    ] = None,
 ) -> None:
     """Play a watch log against a running service."""
     from trainer.datasets import read_kuairand
@@ -167,7 +171,7 @@ def replay(
     from winnow.player import play
 
     read = read_kuairand([log], features)
-    with Client(url) as client, Progress(console=console) as progress:
+    with Client(url, api_key) as client, Progress(console=console) as progress:
         task = progress.add_task("events", total=None)
         played = play(
             (block.events for block in read), client, rate, lambda so_far: progress.update(task, completed=so_far.sent)

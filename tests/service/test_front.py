@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contract.errors import InvalidInput, LogUnavailable, TooLarge
 from service import problems
 from service.front import Asked, Front, hot_router
+from service.keys import KeyRing
 from service.limits import Limits
 from service.metrics import Metrics
 from service.settings import ServiceSettings
@@ -49,7 +50,8 @@ async def echo(body: bytes) -> bytes:
 def front_of(home: Path, behaviour: Behaviour = echo, metrics: Metrics | None = None, **bounds: float) -> Front:
     """Return an application with a hot route, `/v1/score`, and a cold one, `/cold`."""
     metrics = metrics or Metrics()
-    app = Front(Limits(ServiceSettings.model_validate({"home": home} | bounds), metrics), metrics)
+    settings = ServiceSettings.model_validate({"home": home} | bounds)
+    app = Front(Limits(settings, metrics), metrics, KeyRing(settings, metrics))
     problems.install(app)
     hot, cold = hot_router("hot"), APIRouter()
 
@@ -107,7 +109,15 @@ def test_the_framework_is_asked_for_cold_routes_only(home: Path) -> None:
 def test_a_hot_route_has_the_headers_of_a_cold_one(home: Path) -> None:
     app, headers = front_of(home), [(b"x-request-id", b"mine-1")]
     hot, cold = (asyncio.run(ask(app, path, headers=headers)).headers for path in ("/v1/score", "/cold"))
-    assert hot == cold == {b"content-type": b"application/json", b"content-length": b"5", b"x-request-id": b"mine-1"}
+    assert hot == cold
+    assert hot == {
+        b"content-type": b"application/json",
+        b"content-length": b"5",
+        b"x-request-id": b"mine-1",
+        b"x-content-type-options": b"nosniff",
+        b"cache-control": b"no-store",
+        b"content-security-policy": b"default-src 'none'",
+    }
 
 
 def test_a_hot_route_is_documented_once_by_its_name_and_docstring(home: Path) -> None:

@@ -17,6 +17,7 @@ from tritonclient.utils import InferenceServerException
 from contract.registry import Registry
 from service.front import Front
 from service.inference import OUTPUTS, inference_routes
+from service.keys import KeyRing
 from service.limits import Limits
 from service.metrics import Metrics
 from service.prior import PriorModel
@@ -290,7 +291,7 @@ def test_a_swap_in_the_midst_of_a_request_changes_nothing_for_it(registry: Regis
     limits, first = Limits(settings, metrics), SwappedAway(0.1, version="first")
     slot = Slot(registry, first, metrics)
     first.slots.append(slot)
-    app = Front(limits, metrics)
+    app = Front(limits, metrics, KeyRing(settings, metrics))
     app.include(inference_routes(slot, Scorer(RecentPositives(0), metrics), limits, settings))
     users = [f"u{place}" for place in range(50)]
     each = {"shape": [50], "data": users}

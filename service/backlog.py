@@ -1,0 +1,40 @@
+"""How much work has arrived and not begun, in seconds: what decides whether one more request can be taken (P7).
+
+The event loop reads every connection that has something, then begins what it has read, one after the other. So what is
+read and not begun, times what each takes, is how long the next one would wait. Shedding by that, and not by a count,
+sheds nothing while requests are cheap, and everyone who is taken is answered while the caller still waits.
+"""
+
+_FIRST_GUESS_S = 0.0002
+_LEARN = 0.02
+_LONGEST_S = 0.05  # a pause of the whole process says nothing of a request
+
+
+class Backlog:
+    """Requests that have arrived and not begun. Used by one event loop."""
+
+    def __init__(self, most_s: float) -> None:
+        """Call the backlog long from `most_s` seconds of work on."""
+        self._most_s = most_s
+        self._waiting = 0
+        self._cost_s = _FIRST_GUESS_S
+        self._most = most_s / _FIRST_GUESS_S
+        self._previous: float | None = None  # when the one before began, if this one waited for it
+
+    @property
+    def is_long(self) -> bool:
+        """Whether what waits already takes as long as may be waited."""
+        return self._waiting >= self._most
+
+    def arrive(self) -> None:
+        """Count a request that has arrived; `begin` has to follow."""
+        self._waiting += 1
+
+    def begin(self, now: float) -> None:
+        """Count a request as begun at `now`, in seconds; learn what one takes from those that waited in a row."""
+        self._waiting -= 1
+        if self._previous is not None:
+            took_s = min(now - self._previous, _LONGEST_S)
+            self._cost_s += _LEARN * (took_s - self._cost_s)
+            self._most = max(1.0, self._most_s / max(self._cost_s, 1e-6))
+        self._previous = now if self._waiting else None
