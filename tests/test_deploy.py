@@ -24,6 +24,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NGINX = (ROOT / "deploy/nginx.conf").read_text()
+UPSTREAM = (ROOT / "deploy/nginx/upstream-compose.conf").read_text()
 PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/winnow.json").read_text())
 OURS = ["service-1", "service-2", "trainer"]
@@ -31,7 +32,7 @@ OURS = ["service-1", "service-2", "trainer"]
 
 def directive(name: str) -> list[str]:
     """The values nginx.conf gives a directive."""
-    return re.findall(rf"^\s*{name}\s+([^;]+);", NGINX, re.MULTILINE)
+    return re.findall(rf"^\s*{name}\s+([^;]+);", NGINX + UPSTREAM, re.MULTILINE)
 
 
 def bytes_of(size: str) -> int:
@@ -209,9 +210,17 @@ def test_nginx_repeats_a_broken_request_but_never_one_that_was_shed() -> None:
 
 
 def test_nginx_lets_go_of_an_idle_connection_before_the_service_does() -> None:
-    upstream = re.search(r"upstream winnow \{.*?keepalive_timeout (\d+)s", NGINX, re.DOTALL)
-    assert upstream
-    assert int(upstream[1]) < 5  # uvicorn's timeout_keep_alive
+    for name in ("compose", "local"):
+        text = (ROOT / f"deploy/nginx/upstream-{name}.conf").read_text()
+        upstream = re.search(r"upstream winnow \{.*?keepalive_timeout (\d+)s", text, re.DOTALL)
+        assert upstream
+        assert int(upstream[1]) < ServiceSettings.model_fields["keep_alive_s"].default
+
+
+def test_compose_gives_nginx_the_file_that_names_its_replicas() -> None:
+    assert directive("include") == ["upstream.conf"]
+    assert "./deploy/nginx/upstream-compose.conf:/etc/nginx/upstream.conf:ro" in SERVICES["nginx"]["volumes"]
+    assert "resolve" not in (ROOT / "deploy/nginx/upstream-local.conf").read_text().split("\n", 1)[1]
 
 
 def test_metrics_are_not_served_to_callers() -> None:
