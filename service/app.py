@@ -22,9 +22,11 @@ from contract.async_event_log import AsyncEventLog
 from contract.durable import write_atomically
 from contract.errors import SetupError
 from contract.events import FeedbackEvent
+from contract.pseudonyms import Pseudonyms
 from contract.registry import Registry
 from contract.telemetry import configure_logs
 from service import feedback, models, openapi, problems
+from service.exposures import Exposures
 from service.front import Front
 from service.health import LogWatch, health_routes
 from service.inference import inference_routes
@@ -44,11 +46,16 @@ log = structlog.get_logger()
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:
-    """Return the application. Its lifespan owns every background task and connection."""
+    """Return the application. Its lifespan owns every background task and connection.
+
+    Raises SetupError if a secret is asked for that is not there.
+    """
     metrics = Metrics()
     registry = Registry(settings.registry_directory)
     slot = Slot(registry, PriorModel(settings.prior_rate), metrics)
     limits = Limits(settings, metrics)
+    pseudonyms = Pseudonyms.of(settings)
+    exposures = Exposures.of(settings, pseudonyms, metrics)
     recent = RecentPositives(settings.recent_users)
     url, timeout_s = settings.redis_url, settings.append_timeout_s
     event_log = AsyncEventLog(url, timeout_s, settings.log_max_entries) if url else None
@@ -81,11 +88,11 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    scorer = Scorer(recent, metrics)
-    app.include(score_routes(slot, scorer, settings))
+    scorer = Scorer(recent, pseudonyms, metrics)
+    app.include(score_routes(slot, scorer, exposures, settings))
     app.include(inference_routes(slot, scorer, limits, settings))
-    app.include(feedback.feedback_routes(event_log, slot, recent, settings, metrics))
-    app.include(label_routes(slot, settings, metrics))
+    app.include(feedback.feedback_routes(event_log, slot, recent, pseudonyms, exposures, settings, metrics))
+    app.include(label_routes(slot, pseudonyms, settings, metrics))
     app.include(models.model_routes(slot, registry))
     app.include(health_routes(slot, log_watch, metrics))
     examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump(mode="json")}

@@ -14,6 +14,8 @@ from contract.api import FeedbackAccepted
 from contract.async_event_log import AsyncEventLog
 from contract.errors import LogError
 from contract.events import EventLists, Events, FeedbackEvent
+from contract.pseudonyms import Pseudonyms
+from service.exposures import Exposures
 from service.fast_events import lines_of, read_fast
 from service.front import Asked, hot_router
 from service.intake import Intake
@@ -52,7 +54,13 @@ class FeedbackBatch(BaseModel):
 
 
 def feedback_routes(
-    event_log: AsyncEventLog | None, slot: Slot, recent: RecentPositives, settings: ServiceSettings, metrics: Metrics
+    event_log: AsyncEventLog | None,
+    slot: Slot,
+    recent: RecentPositives,
+    pseudonyms: Pseudonyms,
+    exposures: Exposures,
+    settings: ServiceSettings,
+    metrics: Metrics,
 ) -> APIRouter:
     """Return the routes that take feedback. Without a log they answer 503."""
 
@@ -74,8 +82,10 @@ def feedback_routes(
     async def feedback(body: bytes, asked: Asked) -> bytes:
         """Store one event, an array, `{"events": [...]}`, or one event a line as NDJSON."""
         events = parse_events(body, is_ndjson(asked.headers), settings.max_batch_events)
+        stored = pseudonyms.events(events)
+        exposures.check(stored)
         try:
-            await intake.store(events, len(body))
+            await intake.store(stored, len(body))
         except LogError:
             metrics.unstored.inc(events.number)
             raise
