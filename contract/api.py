@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract.events import MAX_MS, MAX_TAGS, ExternalId
 
 MAX_TOP_K = 10_000
+IMPRESSION = "AQGiEbf8AAAAAAAAACqq4DTliUc9BPsj1bu4IRdX"
 
 
 class Candidate(BaseModel):
@@ -41,6 +42,9 @@ class ScoreRequest(BaseModel):
     )
     explain: bool = Field(
         default=False, description="Add to each item the parts its logit is made of.", examples=[True]
+    )
+    impressions: bool = Field(
+        default=False, description="Add to each item a signed impression id, for feedback to cite.", examples=[False]
     )
 
 
@@ -81,6 +85,9 @@ class ScoredItem(BaseModel):
         examples=[True],
     )
     reasons: Reasons | None = Field(default=None, description="With `explain` only.")
+    impression_id: str | None = Field(
+        default=None, description="With `impressions` only: proves this exposure.", examples=[IMPRESSION]
+    )
 
 
 class ScoreColumns(BaseModel):
@@ -92,6 +99,9 @@ class ScoreColumns(BaseModel):
     confidence: list[float] = Field(examples=[[0.93, 0.98]])
     known: list[bool] = Field(examples=[[True, False]])
     reasons: list[Reasons] | None = Field(default=None, description="With `explain` only.")
+    impression_id: list[str] | None = Field(
+        default=None, description="With `impressions` only.", examples=[[IMPRESSION, IMPRESSION]]
+    )
 
 
 class ServingModel(BaseModel):

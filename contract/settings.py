@@ -5,9 +5,12 @@ Every field can be set by an environment variable: WINNOW_ and the field's name 
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HashIds = Literal["none", "users", "all"]
 
 
 class HomeSettings(BaseSettings):
@@ -36,6 +39,21 @@ class LogSettings(HomeSettings):
         default=200_000,
         ge=100,
         description="Entries a partition may hold, trained or not, before feedback answers 503.",
+    )
+
+
+class IdSettings(BaseSettings):
+    """Which ids are stored as they were sent."""
+
+    model_config = SettingsConfigDict(env_prefix="WINNOW_", extra="ignore", frozen=True)
+
+    hash_ids: HashIds = Field(
+        default="none",
+        description="Ids replaced by a keyed hash before anything is stored: of viewers and authors, or of items too.",
+    )
+    id_secret_file: Path | None = Field(
+        default=None,
+        description="File with the secret of that hash (`winnow secrets ids`); with another everyone is new.",
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from contract.api import Problem, ScoreBatchRequest, ScoreRequest
 from contract.async_event_log import AsyncEventLog
 from contract.events import FeedbackEvent
+from contract.pseudonyms import Pseudonyms
 from contract.registry import Registry
 from contract.telemetry import configure_logs
 from service import feedback, models, openapi, problems
@@ -24,6 +25,7 @@ from service.admin import admin_app
 from service.backlog import Backlog
 from service.connection import Door
 from service.cors import Origins
+from service.exposures import Exposures
 from service.front import Front
 from service.health import LogWatch, health_routes
 from service.inference import inference_routes
@@ -59,7 +61,7 @@ def create_app(settings: ServiceSettings) -> Front:
 
 
 def build(settings: ServiceSettings) -> Service:
-    """Return everything that one process serves. Raises SetupError if the API keys cannot be read."""
+    """Return everything that one process serves. Raises SetupError for keys or secrets that cannot be read."""
     metrics = Metrics()
     registry = Registry(settings.registry_directory)
     slot = Slot(registry, PriorModel(settings.prior_rate), metrics)
@@ -67,6 +69,8 @@ def build(settings: ServiceSettings) -> Service:
     keys = KeyRing(settings, metrics)
     backlog = Backlog(settings.max_queue_s)
     door = Door(backlog, metrics, settings.header_timeout_s)
+    pseudonyms = Pseudonyms.of(settings)
+    exposures = Exposures.of(settings, pseudonyms, metrics)
     recent = RecentPositives(settings.recent_users)
     url, timeout_s = settings.redis_url, settings.append_timeout_s
     event_log = AsyncEventLog(url, timeout_s, settings.log_max_entries) if url else None
@@ -105,11 +109,11 @@ def build(settings: ServiceSettings) -> Service:
         redirect_slashes=False,
     )
     problems.install(app)
-    scorer = Scorer(recent, metrics)
-    app.include(score_routes(slot, scorer, settings))
+    scorer = Scorer(recent, pseudonyms, metrics)
+    app.include(score_routes(slot, scorer, exposures, settings))
     app.include(inference_routes(slot, scorer, limits, settings))
-    app.include(feedback.feedback_routes(intake, settings, metrics))
-    app.include(label_routes(slot, settings, metrics))
+    app.include(feedback.feedback_routes(intake, pseudonyms, exposures, settings, metrics))
+    app.include(label_routes(slot, pseudonyms, settings, metrics))
     app.include(models.model_routes(slot, registry))
     app.include(health_routes(slot, log_watch, metrics, lambda: door.is_draining))
     examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump(mode="json")}

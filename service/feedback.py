@@ -14,6 +14,8 @@ from contract.api import FeedbackAccepted
 from contract.async_event_log import AsyncEventLog
 from contract.errors import LogError
 from contract.events import EventLists, Events, FeedbackEvent
+from contract.pseudonyms import Pseudonyms
+from service.exposures import Exposures
 from service.fast_events import lines_of, read_fast
 from service.front import Asked, hot_router
 from service.intake import Intake
@@ -61,7 +63,9 @@ def intake_of(event_log: AsyncEventLog | None, slot: Slot, recent: RecentPositiv
     return Intake(event_log, timeout_s, remember)
 
 
-def feedback_routes(intake: Intake, settings: ServiceSettings, metrics: Metrics) -> APIRouter:
+def feedback_routes(
+    intake: Intake, pseudonyms: Pseudonyms, exposures: Exposures, settings: ServiceSettings, metrics: Metrics
+) -> APIRouter:
     """Return the routes that take feedback. Without a log they answer 503."""
     router = hot_router("feedback")
 
@@ -77,8 +81,10 @@ def feedback_routes(intake: Intake, settings: ServiceSettings, metrics: Metrics)
         """Store one event, an array, `{"events": [...]}`, or one event a line as NDJSON."""
         events = parse_events(body, is_ndjson(asked.headers), settings.max_batch_events)
         asked.caller.count_events(events.user_id)
+        stored = pseudonyms.events(events)
+        exposures.check(stored)
         try:
-            await intake.store(events, len(body))
+            await intake.store(stored, len(body))
         except LogError:
             metrics.unstored.inc(events.number)
             raise

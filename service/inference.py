@@ -23,7 +23,6 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from contract.errors import InvalidInput, WinnowError
-from contract.hashing import Keys, id_keys
 from service.limits import Limits
 from service.problems import problem_response
 from service.scorer import Scorer
@@ -40,6 +39,7 @@ _OPTIONAL = {"surface"}
 _RUNS_IN_A_ROW = 16  # runs of the graph, one a user, before other requests get their turn
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 _Place = int
+_Ask = Callable[[str, Sequence[bytes], str | None], Answer]
 
 
 class InProtocol(APIRoute):
@@ -183,7 +183,7 @@ def _asked_for(current: Servable, request: Request) -> Servable:
     return current
 
 
-async def _answers(wanted: Inference, ask: Callable[[str, Keys, str | None], Answer]) -> dict[str, npt.NDArray[Any]]:
+async def _answers(wanted: Inference, ask: _Ask) -> dict[str, npt.NDArray[Any]]:
     """Ask once for each user on each surface; return every output by name, in the order of the items. Shapes [N]."""
     count = len(wanted.item_ids)
     found: dict[str, npt.NDArray[Any]] = {
@@ -195,7 +195,7 @@ async def _answers(wanted: Inference, ask: Callable[[str, Keys, str | None], Ans
     for run, (user_id, surface, places) in enumerate(_groups(wanted)):
         if run and run % _RUNS_IN_A_ROW == 0:
             await asyncio.sleep(0)
-        answer = ask(user_id, id_keys([wanted.item_ids[place] for place in places]), surface)
+        answer = ask(user_id, [wanted.item_ids[place].encode() for place in places], surface)
         for name, values in found.items():
             values[places] = getattr(answer, name)
     return found

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from contract.api import LabelsResponse
 from contract.belief import Floats
 from contract.events import NEGATIVE_ACTIONS, POSITIVE_ACTIONS, Events
+from contract.pseudonyms import Pseudonyms
 from contract.watch import Flag
 from service.feedback import EXAMPLE, NDJSON, is_ndjson, parse_events
 from service.front import Asked, hot_router
@@ -35,7 +36,7 @@ class Labels:
     confidence: Floats
 
 
-def label_routes(slot: Slot, settings: ServiceSettings, metrics: Metrics) -> APIRouter:
+def label_routes(slot: Slot, pseudonyms: Pseudonyms, settings: ServiceSettings, metrics: Metrics) -> APIRouter:
     """Return the routes that label."""
     router = hot_router("labels")
 
@@ -48,7 +49,8 @@ def label_routes(slot: Slot, settings: ServiceSettings, metrics: Metrics) -> API
     @router.post("/labels", include_in_schema=False)
     async def labels(body: bytes, asked: Asked) -> bytes:
         """Label views that have ended: the events of `POST /v1/feedback`, none of which is stored."""
-        events = Events.from_lists(parse_events(body, is_ndjson(asked.headers), settings.max_batch_events))
+        sent = parse_events(body, is_ndjson(asked.headers), settings.max_batch_events)
+        events = Events.from_lists(pseudonyms.events(sent))
         servable = slot.current  # once: this request sees this version only
         beliefs = await _believe(servable, events)
         metrics.labelled.inc(len(events))

@@ -36,6 +36,9 @@ class Metrics:
         self.labelled = self._tally("winnow_labels_events_total", "Views labelled on request.")
         self.acknowledged = self._tally("winnow_feedback_acknowledged_events_total", "Events stored and confirmed.")
         self.unstored = self._tally("winnow_feedback_unstored_events_total", "Valid events answered with 503.")
+        self.impressions = self._tallies(
+            "winnow_feedback_impressions_total", "Events by what their impression proves.", ("proof",)
+        )
         self.log_up = self._gauge("winnow_log_up", "Whether the event log answers: 1 or 0.")
         self.swap_seconds = self._spread(
             "winnow_model_swap_seconds", "Time to open, prove and take over a version.", _SWAP_BUCKETS_S

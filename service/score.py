@@ -4,6 +4,7 @@ They wait for nothing: no Redis, no disk, no other thread. A worker-thread hop p
 """
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ import orjson
 from fastapi import APIRouter
 
 from contract.api import Reasons, ScoreBatchResponse, ScoreResponse
-from contract.hashing import utf8_keys
+from service.exposures import Exposures
 from service.front import Asked, hot_router
 from service.openapi import body_of, problems
 from service.rows_json import rounded, rows_json
@@ -31,13 +32,17 @@ _PLACE = (1 << 32) - 1
 _ERRORS = (400, 408, 413, 415, 422, 503)
 
 
-def score_routes(slot: Slot, scorer: Scorer, settings: ServiceSettings) -> APIRouter:
+def score_routes(slot: Slot, scorer: Scorer, exposures: Exposures, settings: ServiceSettings) -> APIRouter:
     """Return the routes that score."""
     router = hot_router("score")
 
     def answer_to(wanted: Wanted, servable: Servable) -> bytes:
-        keys = utf8_keys(wanted.item_ids)
-        return render(wanted, scorer.answer(servable, wanted.user_id, keys, wanted.surface, wanted.told))
+        answer = scorer.answer(servable, wanted.user_id, wanted.item_ids, wanted.surface, wanted.told)
+        order = ranking(answer.score)[: wanted.top_k]
+        if not wanted.impressions:
+            return render(wanted, answer, order)
+        shown = [wanted.item_ids[place] for place in order.tolist()]
+        return render(wanted, answer, order, exposures.sign(wanted.user_id, shown, servable.version))
 
     @router.post(
         "/v1/score",
@@ -74,12 +79,13 @@ def head(request_id: str, servable: Servable) -> bytes:
     return orjson.dumps({"request_id": request_id, "model": serving_model(servable)})[1:-1]
 
 
-def render(wanted: Wanted, answer: Answer) -> bytes:
-    """Return one user's fields of the answer, ranked by score; equal scores keep the caller's order."""
-    order = ranking(answer.score)[: wanted.top_k]
+def render(
+    wanted: Wanted, answer: Answer, order: npt.NDArray[np.int64], impressions: Sequence[str] | None = None
+) -> bytes:
+    """Return one user's fields of the answer, places in `order`, with an impression id each if there are some."""
     parts = answer.parts() if wanted.explain else None
     known_user = b'"known_user":true' if answer.known_user else b'"known_user":false'
-    if parts is None and not wanted.columns:
+    if parts is None and impressions is None and not wanted.columns:
         rows = rows_json(wanted.item_ids, order, answer.score, answer.confidence, answer.label, answer.known)
         return b'%b,"items":%b' % (known_user, rows)
     columns: dict[str, Any] = {
@@ -91,6 +97,8 @@ def render(wanted: Wanted, answer: Answer) -> bytes:
     }
     if parts is not None:
         columns["reasons"] = [dict(zip(_PARTS, row, strict=True)) for row in parts[order]]
+    if impressions is not None:
+        columns["impression_id"] = impressions
     if wanted.columns:
         return b'%b,"columns":%b' % (known_user, _json(columns))
     rows_of = zip(*columns.values(), strict=True)

@@ -1,10 +1,13 @@
-"""One user's candidates to an answer, for every route that scores: what was liked since, the servable, the counting."""
+"""One user's candidates to an answer, for every route that scores: ids as they are stored, what was liked since, the
+servable, the counting.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from contract.hashing import Keys, id_key
+from contract.hashing import id_key, utf8_keys
+from contract.pseudonyms import Pseudonyms
 from service.metrics import Metrics
 from service.recent import RecentPositives
 from service.servable import NO_KEYS, NOTHING_TOLD, Answer, Servable, Told
@@ -13,21 +16,25 @@ from service.servable import NO_KEYS, NOTHING_TOLD, Answer, Servable, Told
 class Scorer:
     """Asks servables, and counts what was asked."""
 
-    def __init__(self, recent: RecentPositives, metrics: Metrics) -> None:
-        """Continue histories by `recent`."""
+    def __init__(self, recent: RecentPositives, pseudonyms: Pseudonyms, metrics: Metrics) -> None:
+        """Continue histories by `recent`; `pseudonyms` is how ids are stored, and so how they are known."""
         self._recent = recent
+        self._pseudonyms = pseudonyms
         self._metrics = metrics
 
     def answer(
         self,
         servable: Servable,
         user_id: str,
-        item_keys: Keys,
+        item_ids: Sequence[bytes],
         surface: str | None = None,
         told: Mapping[int, Told] = NOTHING_TOLD,
     ) -> Answer:
-        """Return what `servable` says of one user's candidates, in the order asked."""
-        user_key = id_key(user_id)
+        """Return what `servable` says of one user's candidates, in the order asked. Ids as sent, of items in UTF-8."""
+        ids = self._pseudonyms
+        user_key, item_keys = id_key(ids.user(user_id)), utf8_keys(ids.items(item_ids))
+        if told and ids.hides_people:
+            told = {place: one._replace(author_id=ids.author(one.author_id)) for place, one in told.items()}
         newer = self._recent.since(user_key, servable.trained_through_ms) if servable.history else NO_KEYS
         answer = servable.answer(user_key, item_keys, surface, told, newer)
         self._metrics.candidates.inc(len(item_keys))

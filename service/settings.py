@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from contract.settings import LogSettings, TelemetrySettings
+from contract.settings import IdSettings, LogSettings, TelemetrySettings
 
 _ORIGINS = r"^(https?://[^\s,*/]+(,https?://[^\s,*/]+)*)?$"
 
@@ -53,7 +53,7 @@ class AccessSettings(TelemetrySettings):
     )
 
 
-class ServiceSettings(LogSettings, AccessSettings):
+class ServiceSettings(LogSettings, IdSettings, AccessSettings):
     """The HTTP service: where it listens, what it takes in, how long it waits."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -117,4 +117,14 @@ class ServiceSettings(LogSettings, AccessSettings):
     )
     prior_rate: float = Field(
         default=0.02, gt=0, lt=1, description="Score the built-in prior gives every item before the first version."
+    )
+    impression_secrets_file: Path | None = Field(
+        default=None,
+        description="File with the secrets of signed impressions (`winnow secrets impressions`); without it none are.",
+    )
+    impression_ttl_s: int = Field(
+        default=86_400, ge=60, le=2_592_000, description="Seconds for which feedback may cite a signed impression."
+    )
+    require_impression: bool = Field(
+        default=False, description="Refuse feedback that cites no valid impression of its user and item, whole, by 422."
     )

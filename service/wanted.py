@@ -30,6 +30,7 @@ class Wanted(NamedTuple):
     top_k: int | None
     columns: bool
     explain: bool
+    impressions: bool
 
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
@@ -51,6 +52,7 @@ class _Fields(msgspec.Struct, forbid_unknown_fields=True):
     top_k: Annotated[int, msgspec.Meta(ge=1, le=MAX_TOP_K)] | None = None
     format: Literal["items", "columns"] = "items"
     explain: bool = False
+    impressions: bool = False
 
 
 class _OfAnything(_Fields, kw_only=True):
@@ -142,4 +144,5 @@ def _of_request(found: _OfAnything | ScoreRequest) -> Wanted:
 
 def _of_fields(found: _Fields | ScoreRequest, item_ids: Sequence[bytes], told: Mapping[int, Told]) -> Wanted:
     surface = None if found.surface is None else str(found.surface)
-    return Wanted(str(found.user_id), item_ids, told, surface, found.top_k, found.format == "columns", found.explain)
+    columns = found.format == "columns"
+    return Wanted(str(found.user_id), item_ids, told, surface, found.top_k, columns, found.explain, found.impressions)

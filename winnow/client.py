@@ -50,9 +50,13 @@ class Client:
         surface: str | None = None,
         top_k: int | None = None,
         explain: bool = False,
+        impressions: bool = False,
     ) -> ScoreResponse:
-        """Rank candidates for a user. Raises InvalidInput, ServiceUnavailable."""
-        call = _score_call(user_id, candidates, surface, top_k, explain)
+        """Rank candidates for a user. Raises InvalidInput, ServiceUnavailable.
+
+        With `impressions` each item has an `impression_id` for its feedback to cite.
+        """
+        call = _score_call(user_id, candidates, surface, top_k, explain, impressions)
         return _parse(ScoreResponse, self._send(call))
 
     def feedback(self, events: Sequence[Event]) -> FeedbackAccepted:
@@ -114,9 +118,13 @@ class AsyncClient:
         surface: str | None = None,
         top_k: int | None = None,
         explain: bool = False,
+        impressions: bool = False,
     ) -> ScoreResponse:
-        """Rank candidates for a user. Raises InvalidInput, ServiceUnavailable."""
-        call = _score_call(user_id, candidates, surface, top_k, explain)
+        """Rank candidates for a user. Raises InvalidInput, ServiceUnavailable.
+
+        With `impressions` each item has an `impression_id` for its feedback to cite.
+        """
+        call = _score_call(user_id, candidates, surface, top_k, explain, impressions)
         return _parse(ScoreResponse, await self._send(call))
 
     async def feedback(self, events: Sequence[Event]) -> FeedbackAccepted:
@@ -159,7 +167,12 @@ class _Call(NamedTuple):
 
 
 def _score_call(
-    user_id: Id, candidates: Sequence[Candidate | Id], surface: str | None, top_k: int | None, explain: bool
+    user_id: Id,
+    candidates: Sequence[Candidate | Id],
+    surface: str | None,
+    top_k: int | None,
+    explain: bool,
+    impressions: bool,
 ) -> _Call:
     body: dict[str, object] = {
         "user_id": user_id,
@@ -167,6 +180,8 @@ def _score_call(
         "explain": explain,
     }
     given = {name: value for name, value in (("surface", surface), ("top_k", top_k)) if value is not None}
+    if impressions:
+        given["impressions"] = True
     return _Call("POST", "/v1/score", _json_of(body | given))
 
 

@@ -14,6 +14,7 @@ import tritonclient.http as triton
 from anyio.from_thread import start_blocking_portal
 from tritonclient.utils import InferenceServerException
 
+from contract.pseudonyms import Pseudonyms
 from contract.registry import Registry
 from service.front import Front
 from service.inference import OUTPUTS, inference_routes
@@ -292,7 +293,7 @@ def test_a_swap_in_the_midst_of_a_request_changes_nothing_for_it(registry: Regis
     slot = Slot(registry, first, metrics)
     first.slots.append(slot)
     app = Front(limits, metrics, KeyRing(settings, metrics))
-    app.include(inference_routes(slot, Scorer(RecentPositives(0), metrics), limits, settings))
+    app.include(inference_routes(slot, Scorer(RecentPositives(0), Pseudonyms(), metrics), limits, settings))
     users = [f"u{place}" for place in range(50)]
     each = {"shape": [50], "data": users}
     with start_blocking_portal() as portal:

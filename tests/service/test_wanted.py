@@ -108,7 +108,9 @@ def test_plain_texts_are_split_as_they_would_be_parsed(texts: list[str], separat
 def test_what_is_told_of_a_candidate_stands_at_its_place(fast: bool) -> None:
     body = b'{"user_id":"u1","candidates":["a",{"item_id":"b","author_id":"x","tags":["1","2"],"duration_ms":7},"c"]}'
     told = {1: Told("x", "1\x1f2", 7)}
-    assert outcome(body, fast) == Wanted("u1", [b"a", b"b", b"c"], told, None, None, columns=False, explain=False)
+    assert outcome(body, fast) == Wanted(
+        "u1", [b"a", b"b", b"c"], told, None, None, columns=False, explain=False, impressions=False
+    )
 
 
 @pytest.mark.parametrize("fast", [True, False])
