@@ -6,10 +6,12 @@ import threading
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, mode: int = 0o666) -> None:
     """Replace `path` by `content`, durably: after a crash it holds the old bytes or the new, never a mix.
 
     `mode` is that of the new file, less what the process's umask takes away.
+    Raises OSError if that failed; then the old bytes stay. A failed fsync is never asked again: the kernel may have
+    dropped what it could not write and call the next one a success. Who tries again writes a new file.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:

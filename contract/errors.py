@@ -6,7 +6,8 @@
     ├── LogError            the event log
     │   ├── LogUnavailable  it cannot be reached or did not confirm       -> HTTP 503, retry with the same event_id
     │   ├── LogFull         it holds more untrained events than allowed   -> HTTP 503
-    │   └── CorruptBlock    an entry that cannot be decoded               -> dead letter
+    │   ├── CorruptBlock    an entry that cannot be decoded               -> dead letter
+    │   └── Fenced          a newer trainer has claimed it                -> the process ends
     ├── RegistryError       the model registry
     │   ├── VersionNotFound                                               -> HTTP 404
     │   ├── VersionCorrupt  a file differs from its manifest, or a probe row from its answer
@@ -45,6 +46,10 @@ class LogFull(LogError):
 
 class CorruptBlock(LogError):
     """An entry of the log that is not a block this version can decode."""
+
+
+class Fenced(LogError):
+    """A newer trainer has claimed the log; this one must end before it shows, trims or publishes anything."""
 
 
 class RegistryError(WinnowError):

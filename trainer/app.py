@@ -9,16 +9,19 @@ from pathlib import Path
 
 import torch
 
+from contract.dead_letters import DeadLetters
 from contract.errors import SetupError
 from contract.event_log import EventLog
 from contract.registry import Registry
 from contract.telemetry import configure_logs
+from trainer import loop
 from trainer.checkpoint import CheckpointStore
 from trainer.gates import GatePolicy
 from trainer.label_log import LabelLog
 from trainer.metrics import TrainerMetrics
 from trainer.publish import DeltaPolicy, Publisher
 from trainer.settings import TrainerSettings
+from trainer.suspects import Suspects
 from trainer.worker import Worker
 
 
@@ -40,8 +43,7 @@ def run(settings: TrainerSettings) -> int:
         worker = make_worker(settings)
         if settings.trainer_metrics_port:
             worker.metrics.serve(settings.trainer_metrics_host, settings.trainer_metrics_port)
-        worker.attach()
-        worker.run(lambda: stop_asked)
+        loop.run(worker, lambda: stop_asked)
     return 0
 
 
@@ -51,9 +53,10 @@ def make_worker(settings: TrainerSettings) -> Worker:
         raise SetupError("the trainer needs an event log: set WINNOW_REDIS_URL, or start everything with `winnow up`")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    event_log = EventLog(settings.redis_url)
     return Worker(
         settings,
-        EventLog(settings.redis_url),
+        event_log,
         CheckpointStore(settings.home / "checkpoints", settings.keep_checkpoints),
         LabelLog(settings.home / "labels"),
         Publisher(
@@ -64,6 +67,8 @@ def make_worker(settings: TrainerSettings) -> Worker:
             DeltaPolicy(whole_every_s=settings.whole_every_s, max_drift=settings.delta_max_drift),
         ),
         TrainerMetrics(),
+        Suspects(settings.home / "suspects"),
+        DeadLetters(event_log, settings.dead_letters_most, settings.dead_letters_days),
     )
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 
 from contract.durable import write_atomically
 from contract.errors import CheckpointError
-from contract.event_log import BEGINNING, Position, StreamId
+from contract.event_log import BEGINNING, Anchors, Position, StreamId
 from contract.hashing import PARTITIONS
 
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{64})\.safetensors")
@@ -54,6 +54,8 @@ class Checkpoint:
     quality: dict[str, Any]  # progressive figures, for whoever reads the checkpoint
     fingerprint: str  # of the settings the state fits
     state: dict[str, npt.NDArray[Any]]
+    anchors: Anchors = field(default_factory=dict)  # what stood at the position
+    rewinds: dict[int, int] = field(default_factory=dict)  # how often each partition was read anew from its beginning
 
 
 class CheckpointStore:
@@ -64,7 +66,7 @@ class CheckpointStore:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.keep = keep
-        self._positions: dict[int, Position] = {}
+        self._kept: dict[int, _Reached] = {}
 
     def write(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint durably, then delete those older than the newest `keep`."""
@@ -73,6 +75,8 @@ class CheckpointStore:
             "account": asdict(checkpoint.account),
             "quality": checkpoint.quality,
             "fingerprint": checkpoint.fingerprint,
+            "anchors": checkpoint.anchors,
+            "rewinds": checkpoint.rewinds,
         }
         content = save(
             {name: np.ascontiguousarray(array) for name, array in checkpoint.state.items()},
@@ -80,7 +84,7 @@ class CheckpointStore:
         )
         path = self.directory / f"{checkpoint.number:08d}-{hashlib.sha256(content).hexdigest()}.safetensors"
         write_atomically(path, content)
-        self._positions[checkpoint.number] = checkpoint.position
+        self._kept[checkpoint.number] = _Reached(checkpoint.position, checkpoint.rewinds)
         for old in self.files()[: -self.keep]:
             old.unlink()
         return path
@@ -118,22 +122,40 @@ class CheckpointStore:
             state = load(content)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointError(f"checkpoint {path.name}: {error}") from error
-        position = {int(partition): StreamId.parse(at) for partition, at in facts["position"].items()}
-        self._positions[int(name[1])] = position
+        number, position = int(name[1]), {int(p): StreamId.parse(at) for p, at in facts["position"].items()}
+        anchors, rewinds = ({int(p): n for p, n in facts.get(name, {}).items()} for name in ("anchors", "rewinds"))
+        self._kept[number] = _Reached(position, rewinds)
         account = Account(**facts["account"])
-        return Checkpoint(int(name[1]), position, account, facts["quality"], facts["fingerprint"], state)
+        return Checkpoint(number, position, account, facts["quality"], facts["fingerprint"], state, anchors, rewinds)
 
     def oldest_position(self) -> Position:
-        """Return the position that every kept checkpoint covers: what may be trimmed."""
-        kept = [self._positions.get(int(path.name[:8])) or self.read(path).position for path in self.files()]
+        """Return the position that every kept checkpoint covers: what may be trimmed.
+
+        Where a partition was read anew between them, an older one covers nothing of what was read since.
+        """
+        kept = [self._reached(path) for path in self.files()]
         return {
-            partition: min((position.get(partition, BEGINNING) for position in kept), default=BEGINNING)
+            partition: min(each.position.get(partition, BEGINNING) for each in kept)
+            if len({each.rewinds.get(partition, 0) for each in kept}) == 1
+            else BEGINNING
             for partition in range(PARTITIONS)
         }
 
     def oldest_number(self) -> int:
         """Return the oldest checkpoint that a restart may come back to; 0 before the first."""
         return min((int(path.name[:8]) for path in self.files()), default=0)
+
+    def _reached(self, path: Path) -> "_Reached":
+        number = int(path.name[:8])
+        if number not in self._kept:
+            self.read(path)
+        return self._kept[number]
+
+
+@dataclass(frozen=True)
+class _Reached:
+    position: Position
+    rewinds: dict[int, int]
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:

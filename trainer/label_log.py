@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from contract.durable import sync_directory, write_atomically
 from contract.errors import DataError
 from contract.events import ABSENT, action_names
 from contract.watch import NO_CELL, Flag
@@ -46,7 +47,13 @@ class LabelLog:
         self._rows: dict[str, list[pa.Table]] = {}
 
     def forget_after(self, checkpoint: int) -> None:
-        """Remove parts newer than a checkpoint, which is about to be gone on from (0: all that is not compacted)."""
+        """Remove parts newer than a checkpoint, which is about to be gone on from (0: all that is not compacted).
+
+        Rows that were collected and not written are forgotten, and what a death left half written is removed.
+        """
+        self._rows = {}
+        for litter in self.directory.glob("**/.*.tmp"):
+            litter.unlink()
         for part in self.directory.glob("*/*.parquet"):
             if int(part.stem) > checkpoint:
                 part.unlink()
@@ -65,7 +72,9 @@ class LabelLog:
         """Write the collected rows as parts of a checkpoint, to be called just before it is written."""
         for hour, tables in self._rows.items():
             directory = self.directory / hour
-            directory.mkdir(exist_ok=True)
+            if not directory.exists():
+                directory.mkdir()
+                sync_directory(self.directory)
             _write(directory / f"{checkpoint:08d}.parquet", pa.concat_tables(tables))
         self._rows = {}
 
@@ -145,7 +154,7 @@ def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Tab
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file that is whole or absent."""
-    aside = path.with_suffix(".tmp")
-    pq.write_table(table, aside, compression="zstd", use_dictionary=_REPEATING)
-    aside.replace(path)
+    """Write a Parquet file that is whole or absent, and on disk: a checkpoint that covers its rows comes after it."""
+    content = pa.BufferOutputStream()
+    pq.write_table(table, content, compression="zstd", use_dictionary=_REPEATING)
+    write_atomically(path, memoryview(content.getvalue()))

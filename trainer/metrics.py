@@ -4,12 +4,14 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from contract.dead_letters import Reason
 from contract.errors import SetupError
 from trainer.checkpoint import Account
 from trainer.labels import LABEL_NAMES
 from trainer.progressive import Quality
 from trainer.publish import Published
 from trainer.step_report import StepReport
+from trainer.timeliness import Timeliness
 
 
 class TrainerMetrics:
@@ -42,6 +44,34 @@ class TrainerMetrics:
             "Export, judge and stage of one version",
             buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
             registry=registry,
+        )
+        self._dead_letters = Counter(
+            "winnow_trainer_dead_letters", "Dead letters written, by reason", ["reason"], registry=registry
+        )
+        for reason in Reason:
+            self._dead_letters.labels(reason.value)
+        self._untimely = Counter(
+            "winnow_trainer_untimely_events",
+            "Events that say they happened 7 days before their acknowledgement, or 5 minutes after",
+            ["when"],
+            registry=registry,
+        )
+        for when in ("late", "future"):
+            self._untimely.labels(when)
+        self._regressions = Counter(
+            "winnow_trainer_stream_regressions",
+            "Partitions found without what was learned from them, and read anew",
+            registry=registry,
+        )
+        self._gaps = Counter(
+            "winnow_trainer_stream_gaps", "Partitions found with entries deleted before they were read",
+            registry=registry,
+        )  # fmt: skip
+        self._broken = Gauge(
+            "winnow_trainer_unreadable_partitions", "Partitions whose key is no stream", registry=registry
+        )
+        self._disk_full = Gauge(
+            "winnow_trainer_disk_full", "1 while the trainer waits for space, else 0", registry=registry
         )
         self._quality = {
             name: Gauge(f"winnow_trainer_{name}_ratio", help_, registry=registry)
@@ -91,6 +121,31 @@ class TrainerMetrics:
             self._events.labels(outcome).set(getattr(account, outcome))
         self._acknowledged.set(account.acknowledged_ms / 1000)
         self._waiting.set(waiting_entries)
+
+    def observe_dead_letter(self, reason: Reason) -> None:
+        """Count one letter."""
+        self._dead_letters.labels(reason.value).inc()
+
+    def observe_times(self, times: Timeliness) -> None:
+        """Count the late and the future events of a batch."""
+        self._untimely.labels("late").inc(times.late)
+        self._untimely.labels("future").inc(times.future)
+
+    def observe_regressions(self, partitions: int) -> None:
+        """Count partitions that are read anew."""
+        self._regressions.inc(partitions)
+
+    def observe_gap(self) -> None:
+        """Count a partition with entries that nobody read."""
+        self._gaps.inc()
+
+    def observe_broken(self, partitions: int) -> None:
+        """Show how many partitions cannot be read."""
+        self._broken.set(partitions)
+
+    def observe_disk(self, full: bool) -> None:
+        """Show whether the trainer waits for space."""
+        self._disk_full.set(full)
 
     def observe_checkpoint(self) -> None:
         """Note that a checkpoint was written now."""

@@ -1,17 +1,19 @@
 """From entries of the log to batches of events that were not seen before; what cannot be read is put aside (P2, P8)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from contract.blocks import decode_block, decode_blocks, events_in
+from contract.blocks import decode_block, decode_blocks, encode_block, events_in
+from contract.dead_letters import DeadLetter, Reason, reason_of
 from contract.errors import CorruptBlock
-from contract.event_log import Entry
-from contract.events import Events
+from contract.event_log import Entry, ReadResult
+from contract.events import MAX_AT_MS, Events
 from trainer.dedupe import Dedupe
 
+AHEAD_MS = 5_000  # ids this far ahead of the log's clock are not waited for: it was set back
 Times = npt.NDArray[np.int64]  # of acknowledgement, by the log's clock, in ms
 
 
@@ -38,11 +40,21 @@ class Passed:
 class Reader:
     """Reads windows. Its state is what it remembers for finding duplicates."""
 
-    def __init__(self, batch_events: int, dedupe_events: int, put_aside: Callable[[Entry, str], None]) -> None:
-        """Cut batches of `batch_events`; tell `put_aside` of each entry that cannot be decoded, and why."""
+    def __init__(
+        self,
+        batch_events: int,
+        dedupe_events: int,
+        put_aside: Callable[[DeadLetter], None],
+        condemned: Collection[int] = (),
+    ) -> None:
+        """Cut batches of `batch_events`; tell `put_aside` of what cannot be used, and why.
+
+        That is each entry that cannot be decoded, and each event whose key is `condemned`.
+        """
         self.dedupe = Dedupe(dedupe_events)
         self._size = batch_events
         self._put_aside = put_aside
+        self._condemned = condemned
         self._passed = Passed()
 
     def take_passed(self) -> Passed:
@@ -82,19 +94,35 @@ class Reader:
                 return None
             events = decode_blocks([entry.block for entry in entries])
         counts = [events_in(entry.block) for entry in entries]
-        read = Fresh(events, np.repeat(np.array([entry.id.ms for entry in entries], np.int64), counts))
-        fresh = self.dedupe.fresh(events.event_key)
+        # A stranger may give an entry any id: beyond the last time that can be told it is told as that.
+        acknowledged = np.array([min(entry.id.ms, MAX_AT_MS) for entry in entries], np.int64)
+        read = Fresh(events, np.repeat(acknowledged, counts))
+        if self._condemned:
+            read = self._without_condemned(read, entries, counts)
+        fresh = self.dedupe.fresh(read.events.event_key)
         if fresh.all():
             return read
         self._passed.duplicates += int((~fresh).sum())
         return read.take(fresh)
+
+    def _without_condemned(self, read: Fresh, entries: list[Entry], counts: list[int]) -> Fresh:
+        """Put condemned events aside, each alone. Duplicates of them are not looked for: any of them would kill."""
+        condemned = np.isin(read.events.event_key, np.array(sorted(self._condemned), np.uint64))
+        ends = np.cumsum(counts)
+        for place in np.flatnonzero(condemned).tolist():
+            which = int(np.searchsorted(ends, place, side="right"))
+            source = f"{entries[which].source}#{place - int(ends[which]) + counts[which]}"
+            block = encode_block(read.events.take(slice(place, place + 1)))
+            self._put_aside(DeadLetter(source, Reason.KILLED, "the trainer died while it learned this event", 1, block))
+            self._passed.dead += 1
+        return read.take(~condemned)
 
     def _is_sound(self, entry: Entry) -> bool:
         """Whether an entry can be decoded; if not, it is put aside."""
         try:
             decode_block(entry.block)
         except CorruptBlock as error:
-            self._put_aside(entry, str(error))
+            self._put_aside(DeadLetter(entry.source, reason_of(entry.block), str(error), entry.events, entry.block))
             self._passed.dead += entry.events
             return False
         return True
@@ -118,3 +146,18 @@ def _joined(parts: list[Fresh]) -> Fresh:
     return Fresh(
         Events.concatenate([part.events for part in parts]), np.concatenate([part.acknowledged_ms for part in parts])
     )
+
+
+def over(read: ReadResult, frontier_ms: int) -> list[Entry]:
+    """Return the entries that may be learned now, of each partition those before the first that may not. Pure.
+
+    Those are the entries below the frontier, and those with ids far ahead of the server's clock: it was set back, and
+    the partition's next ids stay where they are until it has caught up, an hour perhaps.
+    """
+    usable, held = list[Entry](), set[int]()
+    for entry in read.entries:
+        if entry.partition not in held and (entry.id.ms < frontier_ms or entry.id.ms > read.now_ms + AHEAD_MS):
+            usable.append(entry)
+        else:
+            held.add(entry.partition)
+    return usable

@@ -94,6 +94,10 @@ class TrainerSettings(LearnerSettings, LogSettings, TelemetrySettings):
         le=100_000_000,
         description="Latest events among which duplicates are found, at least.",
     )
+    dead_letters_most: int = Field(
+        default=10_000, ge=1, le=10_000_000, description="Dead letters kept; the oldest go first."
+    )
+    dead_letters_days: float = Field(default=7.0, gt=0, le=3_650, description="Days that a dead letter is kept.")
     gate_min_events: int = Field(default=1_000, ge=0, description="Events before a first version may be promoted.")
     trainer_metrics_port: int = Field(
         default=9109, ge=0, le=65_535, description="Port of the trainer's /metrics; 0 = off."

@@ -12,9 +12,12 @@ from itertools import groupby
 
 import structlog
 
-from contract.errors import CheckpointError, LogUnavailable
-from contract.event_log import BEGINNING, Entry, EventLog, Position, ReadResult
+from contract.dead_letters import DeadLetter, DeadLetters
+from contract.errors import CheckpointError
+from contract.event_log import BEGINNING, Anchors, Entry, EventLog, Position, ReadResult, StreamId, stream_key
+from contract.events import Events
 from contract.hashing import PARTITIONS
+from contract.log_claim import LogClaim
 from trainer.checkpoint import Account, Checkpoint, CheckpointStore, fingerprint
 from trainer.dedupe import Dedupe
 from trainer.label_log import LabelLog
@@ -22,15 +25,18 @@ from trainer.learner import Learner
 from trainer.metrics import TrainerMetrics
 from trainer.progressive import Progressive
 from trainer.publish import Publisher
-from trainer.reading import Reader
+from trainer.reading import Reader, over
 from trainer.settings import LearnerSettings, TrainerSettings
 from trainer.stateful import State
+from trainer.step_report import StepReport
+from trainer.suspects import Condemned, Suspects
+from trainer.timeliness import timeliness
 
 log = structlog.get_logger()
 
 
 class Worker:
-    """One trainer at work. `attach` once, then `run` until stopped, or `drain` until the log is empty."""
+    """One trainer at work. `attach` once, then `advance`, `checkpoint` and `publish`, or `drain` a log."""
 
     def __init__(
         self,
@@ -40,6 +46,8 @@ class Worker:
         labels: LabelLog,
         publisher: Publisher,
         metrics: TrainerMetrics,
+        suspects: Suspects,
+        letters: DeadLetters,
     ) -> None:
         """Wire the parts; nothing is read yet."""
         self.settings = settings
@@ -48,94 +56,122 @@ class Worker:
         self.labels = labels
         self.publisher = publisher
         self.metrics = metrics
-        self.learner = Learner(settings)
+        self.suspects = suspects
+        self.letters = letters
+        self.claim = LogClaim(event_log)
+        self.checkpoint_number = 0
+        self.checkpointed_read = 0
+        self.published_read = 0
+        self._fingerprint = fingerprint(_shaping(settings))
+        self._count = settings.read_entries
+        self._unsent: list[DeadLetter] = []
+        self._broken: set[int] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing."""
+        self.learner = Learner(self.settings)
         self.progressive = Progressive()
-        self.reader = Reader(settings.batch_events, settings.dedupe_events, self._put_aside)
+        self.reader = Reader(
+            self.settings.batch_events, self.settings.dedupe_events, self._unsent.append, self.suspects.condemned
+        )
         self.account = Account()
         self.position: Position = dict.fromkeys(range(PARTITIONS), BEGINNING)
-        self.checkpoint_number = 0
-        self._fingerprint = fingerprint(_shaping(settings))
-        self._published_read = 0
-        self._count = settings.read_entries
+        self.anchors: Anchors = {}
+        self.rewinds: dict[int, int] = {}
+        self._deleted: dict[int, StreamId] = {}
 
     def attach(self) -> None:
-        """Go on from the newest checkpoint, if there is one, and drop what came after it.
+        """Claim the log, and go on from the newest checkpoint, if there is one.
 
         Raises CheckpointError if it was made under settings that give the state another shape or meaning.
         """
+        self.claim.take()
+        self.suspects.take_up()
+        self.go_back()
+        log.info("trainer_attached", checkpoint=self.checkpoint_number, trained=self.account.trained)
+
+    def go_back(self) -> None:
+        """Take up the newest checkpoint, and drop what came after it."""
         checkpoint = self.store.newest()
+        self._begin()
         if checkpoint:
             if checkpoint.fingerprint != self._fingerprint:
                 raise CheckpointError(
                     f"checkpoint {checkpoint.number} was made under other learner settings; go back to them, or move "
                     f"{self.store.directory} away to start anew"
                 )
-            self.checkpoint_number, self.position = checkpoint.number, checkpoint.position
-            self.account = checkpoint.account
+            self.checkpoint_number, self.account = checkpoint.number, checkpoint.account
+            self.position, self.anchors = dict(checkpoint.position), dict(checkpoint.anchors)
+            self.rewinds = dict(checkpoint.rewinds)
             for name, part in self._parts().items():
                 part.restore(_under(f"{name}.", checkpoint.state))
-        self._published_read = self.account.read
+        self.checkpointed_read = self.published_read = self.account.read
         self.labels.forget_after(self.checkpoint_number)
         self.publisher.registry.clear_staging()
-        log.info("trainer_attached", checkpoint=self.checkpoint_number, trained=self.account.trained)
-
-    def run(self, stopped: Callable[[], bool]) -> None:
-        """Work until told to stop, then checkpoint what has been learned."""
-        checkpoint_due = publish_due = time.monotonic()
-        checkpointed_read = self.account.read
-        while not stopped():
-            busy = self._advance_or_wait()
-            now = time.monotonic()
-            if now >= publish_due and self.account.read > self._published_read:
-                self.publish()
-                publish_due = time.monotonic() + self.settings.publish_every_s
-            if now >= checkpoint_due and self.account.read > checkpointed_read:
-                checkpointed_read = self._checkpoint_if_possible(checkpointed_read)
-                checkpoint_due = time.monotonic() + self.settings.checkpoint_every_s
-            if not busy:
-                time.sleep(self.settings.poll_s)
-        if self.account.read > checkpointed_read:
-            self._checkpoint_if_possible(checkpointed_read)
-        log.info("trainer_stopped", checkpoint=self.checkpoint_number, trained=self.account.trained)
+        self._look_for_gaps()
 
     def drain(self) -> None:
         """Work until everything in the log is learned, then checkpoint: for tests and tools."""
-        while self.log.lag(self.position).entries:
+        while True:
             if not self.advance():
+                if not self.log.lag(self.position).entries:
+                    break
                 time.sleep(self.settings.window_ms / 1000)
         self.checkpoint()
 
     def advance(self) -> bool:
-        """Learn every window that is over; return whether there was one."""
-        read = self.log.read_after(self.position, self._count)
+        """Learn every window that is over; return whether there was one, or something else to read at once."""
+        read = self.log.read_after(self.position, self._count, self.anchors)
+        self._tell_broken(read.broken)
+        if read.lost:
+            self._rewind(read.lost)
+            return True
         usable, frontier_ms = self._usable(read)
-        for _, entries in groupby(usable, key=lambda entry: entry.id.ms // self.settings.window_ms):
-            self._learn(list(entries))
+        try:
+            for _, entries in groupby(usable, key=lambda entry: entry.id.ms // self.settings.window_ms):
+                self._learn(list(entries))
+        except Condemned:
+            self.go_back()
+            return True
         if usable or not read.entries:
             self.account = replace(self.account, acknowledged_ms=max(self.account.acknowledged_ms, frontier_ms))
         self.metrics.observe_progress(self.account, waiting_entries=len(read.entries) - len(usable))
+        self._send_letters()
         return bool(usable)
 
     def checkpoint(self) -> None:
         """Write labels and checkpoint, then show the position and trim behind what is kept."""
+        self._send_letters()
         number = self.checkpoint_number + 1
         self.labels.write(number)
         state: State = {}
         for name, part in self._parts().items():
             state |= {f"{name}.{key}": value for key, value in part.state().items()}
-        quality = asdict(self.progressive.quality())
-        self.store.write(Checkpoint(number, dict(self.position), self.account, quality, self._fingerprint, state))
-        self.checkpoint_number = number
+        self.store.write(
+            Checkpoint(
+                number,
+                dict(self.position),
+                self.account,
+                asdict(self.progressive.quality()),
+                self._fingerprint,
+                state,
+                dict(self.anchors),
+                dict(self.rewinds),
+            )
+        )
+        self.checkpoint_number, self.checkpointed_read = number, self.account.read
         self.metrics.observe_checkpoint()
-        self.log.publish(self.position)
-        self.log.trim_behind(self.store.oldest_position())
+        self.claim.cover(self.position, self.store.oldest_position(), self.anchors)
+        self._look_for_gaps()
         self.labels.compact(self.account.acknowledged_ms, through=self.store.oldest_number())
 
     def publish(self) -> None:
-        """Make a version of what has been learned, and let the gate decide."""
-        self._published_read = self.account.read
+        """Make a version of what has been learned, and let the gate decide. Raises Fenced before anything is staged."""
+        self.claim.check()
         quality = self.progressive.quality()
         published = self.publisher.publish(self.learner, quality, self.position, self.account)
+        self.published_read = self.account.read
         self.metrics.observe_publication(published, quality)
         log.info(
             "version_published",
@@ -147,28 +183,13 @@ class Worker:
             seconds=round(published.seconds, 3),
         )
 
-    def _advance_or_wait(self) -> bool:
-        try:
-            return self.advance()
-        except LogUnavailable as error:
-            log.warning("log_unavailable", error=str(error))
-            return False
-
-    def _checkpoint_if_possible(self, checkpointed_read: int) -> int:
-        """Checkpoint; a log that is away afterwards only delays the trim."""
-        try:
-            self.checkpoint()
-        except LogUnavailable as error:
-            log.warning("log_unavailable", error=str(error))
-        return self.account.read
-
     def _usable(self, read: ReadResult) -> tuple[list[Entry], int]:
         """Return the entries of windows that are over, and the time below which nothing is left out.
 
         If not even one window came whole, the next read asks for more.
         """
         frontier_ms = read.complete_before_ms // self.settings.window_ms * self.settings.window_ms
-        usable = [entry for entry in read.entries if entry.id.ms < frontier_ms]
+        usable = over(read, frontier_ms)
         cut_short = len(read.entries) >= self._count
         self._count = 2 * self._count if cut_short and not usable else self.settings.read_entries
         return usable, frontier_ms
@@ -176,15 +197,17 @@ class Worker:
     def _learn(self, entries: list[Entry]) -> None:
         """Learn one window, in batches of at most `batch_events`."""
         for fresh in self.reader.batches(entries):
-            report = self.learner.step(fresh.events)
+            report = self._step(fresh.events)
             self.progressive.add(report, self.learner)
             self.labels.add(report, fresh.acknowledged_ms)
             self.metrics.observe_step(report)
+            times = timeliness(fresh.events.at_ms, fresh.acknowledged_ms)
+            self.metrics.observe_times(times)
             self.account = replace(
                 self.account,
                 trained=self.account.trained + len(report),
                 held_out=self.account.held_out + int(report.held_out.sum()),
-                event_at_ms=max(self.account.event_at_ms, int(fresh.events.at_ms.max())),
+                event_at_ms=max(self.account.event_at_ms, times.latest_ms),
             )
         passed = self.reader.take_passed()
         self.account = replace(
@@ -192,12 +215,64 @@ class Worker:
             duplicates=self.account.duplicates + passed.duplicates,
             dead=self.account.dead + passed.dead,
         )
-        for entry in entries:
-            self.position[entry.partition] = entry.id
+        newest = {entry.partition: entry for entry in entries}
+        self.position |= {partition: entry.id for partition, entry in newest.items()}
+        self.anchors |= {partition: entry.anchor for partition, entry in newest.items()}
 
-    def _put_aside(self, entry: Entry, reason: str) -> None:
-        self.log.dead_letter(entry, reason)
-        log.warning("entry_put_aside", source=f"{entry.partition}/{entry.id}", events=entry.events, reason=reason)
+    def _step(self, events: Events) -> StepReport:
+        """Learn one batch, after a look at those of its events that may have killed the trainer before."""
+        self.suspects.look_into(events, self._try_out)
+        with self.suspects.learning(events):
+            return self.learner.step(events)
+
+    def _try_out(self, events: Events) -> Callable[[], object]:
+        """Make a copy of the learner that learns these events and is thrown away."""
+        copy = Learner(self.settings)
+        copy.restore({name: part.copy() for name, part in self.learner.state().items()})
+        return lambda: copy.step(events)
+
+    def _send_letters(self) -> None:
+        """Put aside what could not be used; what the log does not take now is kept for the next time."""
+        while self._unsent:
+            letter = self._unsent[0]
+            written = self.letters.put(letter)
+            self._unsent.pop(0)
+            if written:
+                self.metrics.observe_dead_letter(letter.reason)
+                log.warning("put_aside", source=letter.source, events=letter.events, reason=letter.reason.value)
+
+    def _rewind(self, partitions: list[int]) -> None:
+        """Read partitions anew from their beginning, where the log is not the one the position was taken in.
+
+        What was learned comes again as duplicates; the dedupe window reaches, see `trainer.loop`.
+        """
+        for partition in partitions:
+            log.error(
+                "log_regressed",
+                partition=partition,
+                position=str(self.position[partition]),
+                remedy="the log lost entries that were learned already; see why its server did, nothing is skipped",
+            )
+            self.position[partition] = BEGINNING
+            self.anchors.pop(partition, None)
+            self.rewinds[partition] = self.rewinds.get(partition, 0) + 1
+        self.metrics.observe_regressions(len(partitions))
+
+    def _look_for_gaps(self) -> None:
+        """Tell of entries that somebody deleted before they were read."""
+        deleted = self.claim.deleted_after(self.position)
+        for partition, newest in deleted.items():
+            if newest > self._deleted.get(partition, BEGINNING):
+                log.error("entries_deleted_unread", partition=partition, newest=str(newest))
+                self.metrics.observe_gap()
+        self._deleted |= deleted
+
+    def _tell_broken(self, broken: dict[int, str]) -> None:
+        for partition in broken.keys() - self._broken:
+            key = stream_key(partition)
+            log.error("partition_unreadable", key=key, error=broken[partition], remedy=f"rename {key} away: no stream")
+        self._broken = set(broken)
+        self.metrics.observe_broken(len(broken))
 
     def _parts(self) -> dict[str, Learner | Progressive | Dedupe]:
         return {"learner": self.learner, "progressive": self.progressive, "dedupe": self.reader.dedupe}

@@ -21,7 +21,7 @@ from benchmarks.speed.command import train as bench_train
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
 from contract.telemetry import configure_logs
-from winnow import child, keys_command, models_command, secrets_command
+from winnow import child, dead_letters_command, keys_command, models_command, secrets_command
 from winnow.complaints import one_line_errors
 from winnow.embedded_log import EmbeddedLog
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.add_typer(models_command.app, name="models")
 app.add_typer(keys_command.app, name="keys")
 app.add_typer(secrets_command.app, name="secrets")
+app.add_typer(dead_letters_command.app, name="dead-letters")
 labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
 

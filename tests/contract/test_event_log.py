@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import redis
 
 from contract.errors import LogUnavailable
-from contract.event_log import BEGINNING, DEAD_LETTERS_KEY, Entry, EventLog, Lag, Position, StreamId, stream_key
+from contract.event_log import Anchors, Entry, EventLog, Lag, Position, StreamId, stream_key
 from contract.hashing import PARTITIONS
 
 IDS = {3: ["5-0", "5-1", "7-0"], 1: ["5-0", "6-3"], 15: ["9-9"]}
@@ -150,28 +150,6 @@ def test_an_entry_of_a_stranger_is_read_as_one_of_no_events(
     assert (entry.partition, entry.events, entry.block) == (2, 0, fields.get("block", "").encode())
 
 
-def test_published_positions_read_back_and_move_both_ways(log: EventLog, stored: list[tuple[StreamId, int]]) -> None:
-    assert set(log.published().values()) == {BEGINNING}
-    for position in ({3: StreamId(5, 1), 8: StreamId(4, 0)}, {3: StreamId(7, 0)}, {3: StreamId(5, 0), 8: BEGINNING}):
-        log.publish(position)
-        assert log.published().items() >= position.items()
-    assert log.published()[1] == BEGINNING
-    assert len(log.published()) == PARTITIONS
-
-
-def test_publishing_neither_adds_nor_hides_entries(log: EventLog, stored: list[tuple[StreamId, int]]) -> None:
-    log.publish({partition: StreamId(6, 0) for partition in range(PARTITIONS)})
-    assert places(log.read_after({}, 100).entries) == stored
-    assert log.lag({}) == Lag(6, 5)
-
-
-def test_last_is_the_newest_id_even_after_it_was_trimmed(log: EventLog, stored: list[tuple[StreamId, int]]) -> None:
-    log.trim_behind({3: StreamId(7, 0)})
-    log.publish({0: BEGINNING})
-    newest = {3: StreamId(7, 0), 1: StreamId(6, 3), 15: StreamId(9, 9)}
-    assert log.last() == {partition: newest.get(partition, BEGINNING) for partition in range(PARTITIONS)}
-
-
 def test_lag_counts_what_is_after_the_position(log: EventLog, stored: list[tuple[StreamId, int]]) -> None:
     assert log.lag({}) == Lag(entries=6, oldest_ms=5)
     assert log.lag({3: StreamId(5, 0), 1: StreamId(5, 0)}) == Lag(entries=4, oldest_ms=5)
@@ -179,52 +157,41 @@ def test_lag_counts_what_is_after_the_position(log: EventLog, stored: list[tuple
     assert log.lag(log.last()) == Lag(entries=0, oldest_ms=None)
 
 
-def test_lag_counts_the_same_before_and_after_a_trim(log: EventLog, stored: list[tuple[StreamId, int]]) -> None:
-    position = {3: StreamId(5, 1), 1: StreamId(5, 0)}
-    before = log.lag(position)
-    assert log.trim_behind({3: StreamId(5, 0)}) == 1
-    assert log.lag(position) == before
-    assert log.trim_behind(position) == 2
-    assert log.lag(position) == before
+def anchors(entries: list[Entry]) -> Anchors:
+    return {entry.partition: entry.anchor for entry in entries}
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_untrained_entries_are_never_trimmed(log: EventLog, server: redis.Redis, seed: int) -> None:
-    stored, dice = store(server, drawn_ids(seed)), random.Random(seed)
-    position = {p: StreamId(dice.randint(0, 7), dice.randint(0, 5)) for p in dice.sample(range(PARTITIONS), 9)}
-    kept = [(at, partition) for at, partition in stored if at > position.get(partition, BEGINNING)]
-    assert log.trim_behind(position) == len(stored) - len(kept)
-    assert places(log.read_after({}, 100).entries) == kept
+def test_a_read_begins_at_its_anchor_and_does_not_return_it(log: EventLog, stored: list[tuple[StreamId, int]]) -> None:
+    position = {3: StreamId(5, 1), 1: StreamId(6, 3)}
+    known = anchors(log.read_after({3: StreamId(5, 0), 1: StreamId(5, 0)}, 1).entries)
+    read = log.read_after(position, 1, known)
+    assert (places(read.entries), read.lost) == ([(StreamId(7, 0), 3), (StreamId(9, 9), 15)], [])
+    assert read.complete_before_ms == 7  # two rows of partition 3 were asked for: the cut is still seen
 
 
-def test_a_log_that_lost_its_tail_gives_out_ids_after_the_position(log: EventLog, server: redis.Redis) -> None:
-    ahead = int(time.time() * 1000) + 3_600_000  # learned before the server's clock was set back an hour
-    position = {3: StreamId(ahead, 5), 4: StreamId(ahead, 0), 1: StreamId(5, 0)}
-    store(server, IDS)
-    assert log.continue_after(position) == [3, 4]
-    new = log.append({3: (1, b"new"), 4: (1, b"new")})
-    assert new[3] > position[3]
-    assert new[4] > position[4]
-    assert [entry.block for entry in log.read_after(position, 10).entries if entry.partition != 15] == [
-        b"1/6-3", b"new", b"new",
-    ]  # fmt: skip
-    assert log.continue_after(position) == []
+def test_an_anchor_that_is_gone_or_another_is_told_and_nothing_is_read_past_it(
+    log: EventLog, server: redis.Redis, stored: list[tuple[StreamId, int]]
+) -> None:
+    position = {3: StreamId(7, 0), 1: StreamId(6, 3), 15: StreamId(9, 9)}
+    known = anchors(log.read_after({}, 100).entries)
+    server.delete(stream_key(3), stream_key(1))
+    store(server, {1: ["6-3", "8-0"]})  # the same id, and another entry
+    server.xadd(stream_key(1), {"block": "x", "events": 1}, id="8-1")
+    server.delete(stream_key(1))
+    server.xadd(stream_key(1), {"block": "another", "events": 1}, id="6-3")
+    server.xadd(stream_key(1), {"block": "new", "events": 1}, id="8-0")
+    read = log.read_after(position, 100, known)
+    assert (read.entries, read.lost) == ([], [1, 3])
 
 
-def test_a_dead_letter_is_listed_once_a_source_with_its_latest_reason(log: EventLog) -> None:
-    first, second = Entry(3, StreamId(5, 0), 2, b"\xff\x00"), Entry(3, StreamId(5, 1), 0, b"")
-    for entry, reason in ((first, "not a block"), (second, "empty"), (first, "still not a block")):
-        log.dead_letter(entry, reason)
-    assert log.dead_letters() == [
-        {"reason": "still not a block", "source": "3/5-0", "events": "2"},
-        {"reason": "empty", "source": "3/5-1", "events": "0"},
-    ]
-
-
-def test_a_dead_letter_keeps_its_block(log: EventLog, server: redis.Redis) -> None:
-    log.dead_letter(Entry(3, StreamId(5, 0), 2, b"\xff\x00"), "not a block")
-    ((_, row),) = cast(list[Any], server.xrange(DEAD_LETTERS_KEY))
-    assert row[b"block"] == b"\xff\x00"
+def test_a_key_that_is_no_stream_does_not_keep_the_others_from_being_read(
+    log: EventLog, server: redis.Redis, stored: list[tuple[StreamId, int]]
+) -> None:
+    server.delete(stream_key(3))
+    server.set(stream_key(3), "not a stream")
+    read = log.read_after({}, 100, {})
+    assert places(read.entries) == [place for place in stored if place[1] != 3]
+    assert list(read.broken) == [3]
 
 
 @pytest.mark.parametrize("text", ["0-0", "1795593600000-0", "18446744073709551615-7"])
@@ -238,14 +205,9 @@ CALLS: list[Callable[[EventLog], object]] = [
     lambda log: log.ping(),
     lambda log: log.append({0: (1, b"b")}),
     lambda log: log.read_after({}, 1),
-    lambda log: log.publish({0: BEGINNING}),
-    lambda log: log.continue_after({0: BEGINNING}),
     lambda log: log.published(),
     lambda log: log.last(),
-    lambda log: log.trim_behind({0: BEGINNING}),
     lambda log: log.lag({}),
-    lambda log: log.dead_letter(Entry(0, BEGINNING, 0, b""), "why"),
-    lambda log: log.dead_letters(),
 ]
 
 

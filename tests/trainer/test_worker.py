@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.blocks import decode_block
+from contract.dead_letters import DeadLetters, Reason
 from contract.errors import CheckpointError
 from contract.event_log import EventLog
 from contract.registry import Registry
@@ -76,9 +77,9 @@ def test_an_entry_that_cannot_be_decoded_is_put_aside_and_the_rest_trained(
     send(log, some_events(100))
     worker.drain()
     assert (worker.account.trained, worker.account.dead) == (100, 7)
-    (letter,) = log.dead_letters()
-    assert letter["source"].startswith("3/")
-    assert letter["events"] == "7"
+    (letter,) = DeadLetters(log).all()
+    assert letter.source.startswith("3/")
+    assert (letter.events, letter.reason) == (7, Reason.UNSOUND)
 
 
 def test_a_window_is_learned_in_whole_batches_however_it_is_stored(
