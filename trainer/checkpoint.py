@@ -31,8 +31,9 @@ _ACCOUNT = "winnow"
 class Account:
     """Where every acknowledged event went: read = trained + duplicates + dead."""
 
-    trained: int = 0  # stepped through, the gate's holdout included
+    trained: int = 0  # stepped through, the gate's holdout and what is over a cap included
     held_out: int = 0  # of those, never learned
+    capped: int = 0  # of those, over a cap: scored only
     duplicates: int = 0
     dead: int = 0
     event_at_ms: int = 0  # latest event time seen

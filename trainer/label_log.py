@@ -28,7 +28,7 @@ _ACTIONS = pa.array([",".join(action_names(mask)) for mask in range(256)], pa.st
 # Columns whose values come again: a dictionary of all others would cost a quarter of the time and shrink nothing.
 _REPEATING = [
     *["user_id", "item_id", "acknowledged_ms", "actions", "surface", "flag", "cell", "label", "pseudo_label"],
-    *["direction", "held_out"],
+    *["direction", "held_out", "capped"],
 ]
 _HOUR = "%Y-%m-%dT%H"
 _THROUGH = b"winnow.checkpoint"
@@ -85,7 +85,7 @@ class LabelLog:
             done = _through(whole)
             tables += [pq.read_table(part) for part in parts if int(part.stem) > done]
             last = max([done, *(int(part.stem) for part in parts)])
-            merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+            merged = pa.concat_tables([table.replace_schema_metadata() for table in tables], promote_options="default")
             _write(whole, merged.replace_schema_metadata({_THROUGH: str(last)}))
             shutil.rmtree(directory)
 
@@ -100,7 +100,7 @@ def export_labels(directory: Path, out: Path) -> int:
             tables.append(pq.read_table(part))
     if not tables:
         raise DataError(f"{directory} holds no labels yet; they are written with each checkpoint")
-    rows = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+    rows = pa.concat_tables([table.replace_schema_metadata() for table in tables], promote_options="default")
     if out.suffix == ".csv":
         pacsv.write_csv(rows, out)
     else:
@@ -137,9 +137,10 @@ def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Tab
             "pseudo_label": (report.belief > threshold).astype(np.int8),
             "relevance": report.belief,
             "confidence": np.where(report.belief > threshold, report.belief, 1.0 - report.belief),
-            "target": report.target,
+            "target": pa.array(report.target, mask=np.isnan(report.target)),
             "direction": pa.repeat(pa.scalar(report.direction.value, pa.string()), len(report)),
             "held_out": report.held_out,
+            "capped": report.capped,
         }
     )
 

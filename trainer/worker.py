@@ -15,6 +15,7 @@ import structlog
 from contract.errors import CheckpointError, LogUnavailable
 from contract.event_log import BEGINNING, Entry, EventLog, Position, ReadResult
 from contract.hashing import PARTITIONS
+from trainer.caps import Caps
 from trainer.checkpoint import Account, Checkpoint, CheckpointStore, fingerprint
 from trainer.dedupe import Dedupe
 from trainer.label_log import LabelLog
@@ -25,6 +26,7 @@ from trainer.publish import Publisher
 from trainer.reading import Reader
 from trainer.settings import LearnerSettings, TrainerSettings
 from trainer.stateful import State
+from trainer.within_caps import step_within
 
 log = structlog.get_logger()
 
@@ -51,6 +53,7 @@ class Worker:
         self.learner = Learner(settings)
         self.progressive = Progressive()
         self.reader = Reader(settings.batch_events, settings.dedupe_events, self._put_aside)
+        self.caps = Caps(settings)
         self.account = Account()
         self.position: Position = dict.fromkeys(range(PARTITIONS), BEGINNING)
         self.checkpoint_number = 0
@@ -176,16 +179,19 @@ class Worker:
     def _learn(self, entries: list[Entry]) -> None:
         """Learn one window, in batches of at most `batch_events`."""
         for fresh in self.reader.batches(entries):
-            report = self.learner.step(fresh.events)
-            self.progressive.add(report, self.learner)
-            self.labels.add(report, fresh.acknowledged_ms)
-            self.metrics.observe_step(report)
-            self.account = replace(
-                self.account,
-                trained=self.account.trained + len(report),
-                held_out=self.account.held_out + int(report.held_out.sum()),
-                event_at_ms=max(self.account.event_at_ms, int(fresh.events.at_ms.max())),
-            )
+            over = self.caps.over(fresh.events, fresh.acknowledged_ms)
+            for places, report in step_within(self.learner, fresh.events, over):
+                if not report.capped.any():
+                    self.progressive.add(report, self.learner)
+                self.labels.add(report, fresh.acknowledged_ms[places])
+                self.metrics.observe_step(report)
+                self.account = replace(
+                    self.account,
+                    trained=self.account.trained + len(report),
+                    held_out=self.account.held_out + int(report.held_out.sum()),
+                    capped=self.account.capped + int(report.capped.sum()),
+                    event_at_ms=max(self.account.event_at_ms, int(report.events.at_ms.max())),
+                )
         passed = self.reader.take_passed()
         self.account = replace(
             self.account,
@@ -199,8 +205,13 @@ class Worker:
         self.log.dead_letter(entry, reason)
         log.warning("entry_put_aside", source=f"{entry.partition}/{entry.id}", events=entry.events, reason=reason)
 
-    def _parts(self) -> dict[str, Learner | Progressive | Dedupe]:
-        return {"learner": self.learner, "progressive": self.progressive, "dedupe": self.reader.dedupe}
+    def _parts(self) -> dict[str, Learner | Progressive | Dedupe | Caps]:
+        return {
+            "learner": self.learner,
+            "progressive": self.progressive,
+            "dedupe": self.reader.dedupe,
+            "caps": self.caps,
+        }
 
 
 def _shaping(settings: TrainerSettings) -> dict[str, object]:

@@ -212,15 +212,19 @@ def evaluate(
     backbone: Annotated[str | None, typer.Option(help=BACKBONE_HELP)] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    caps: Annotated[bool, typer.Option(help="Learn of each user no more than the live trainer would.")] = True,
 ) -> None:
     """Replay logs offline through the same learner, predict then learn, and measure."""
     from trainer.evaluation import evaluate_logs
-    from trainer.settings import LearnerSettings
+    from trainer.settings import CapSettings, LearnerSettings
 
     settings = LearnerSettings(**given(target=target, meta=meta, backbone=backbone, seed=seed, device=device))
+    limits = CapSettings() if caps else None
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("events", total=None)
-        result = evaluate_logs(logs, features, settings, _day_ms(measure_from), lambda n: progress.advance(task, n))
+        result = evaluate_logs(
+            logs, features, settings, _day_ms(measure_from), lambda n: progress.advance(task, n), limits
+        )
     table = Table(show_header=False, box=None)
     for name, value in result.figures.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
