@@ -38,11 +38,18 @@ class Account:
     dead: int = 0
     event_at_ms: int = 0  # latest event time seen
     acknowledged_ms: int = 0  # server time below which every event is in
+    forgotten: int = 0  # tombstones of users that were reached
+    forgotten_in: int = 0  # the first checkpoint that covers the latest of them
 
     @property
     def read(self) -> int:
         """Events read from the log."""
         return self.trained + self.duplicates + self.dead
+
+    @property
+    def progress(self) -> int:
+        """What rises with every event and every tombstone that is read."""
+        return self.read + self.forgotten
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def evaluate_logs(
     tick: Progress,
     caps: CapSettings | None = None,
 ) -> EvaluationResult:
-    """Read logs one after another, replay them and measure; no `caps` is none. Raises DataError if they hold no event."""
+    """Read logs one after another, replay them (within caps, if given) and measure. Raises DataError if empty."""
     torch.set_num_threads(1)
     read = read_kuairand(logs, features)
     blocks = list(read)

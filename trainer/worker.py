@@ -9,15 +9,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import groupby
+from typing import cast
 
 import structlog
 
 from contract.errors import CheckpointError, LogUnavailable
 from contract.event_log import BEGINNING, Entry, EventLog, Position, ReadResult
 from contract.hashing import PARTITIONS
+from contract.tombstone import tombstone_in
 from trainer.caps import Caps
 from trainer.checkpoint import Account, Checkpoint, CheckpointStore, fingerprint
 from trainer.dedupe import Dedupe
+from trainer.forget import forget_user, record, runs, scrub_dead_letters
 from trainer.label_log import LabelLog
 from trainer.learner import Learner
 from trainer.metrics import TrainerMetrics
@@ -57,6 +60,7 @@ class Worker:
         self.account = Account()
         self.position: Position = dict.fromkeys(range(PARTITIONS), BEGINNING)
         self.checkpoint_number = 0
+        self._tombstones: list[Entry] = []  # reached, and not yet covered by a checkpoint
         self._fingerprint = fingerprint(_shaping(settings))
         self._published_read = 0
         self._count = settings.read_entries
@@ -77,7 +81,8 @@ class Worker:
             self.account = checkpoint.account
             for name, part in self._parts().items():
                 part.restore(_under(f"{name}.", checkpoint.state))
-        self._published_read = self.account.read
+        # A version from before may still know who was forgotten, and be served.
+        self._published_read = -1 if self.account.forgotten else self.account.progress
         self.labels.forget_after(self.checkpoint_number)
         self.publisher.registry.clear_staging()
         log.info("trainer_attached", checkpoint=self.checkpoint_number, trained=self.account.trained)
@@ -85,19 +90,19 @@ class Worker:
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until told to stop, then checkpoint what has been learned."""
         checkpoint_due = publish_due = time.monotonic()
-        checkpointed_read = self.account.read
+        checkpointed_read = self.account.progress
         while not stopped():
             busy = self._advance_or_wait()
             now = time.monotonic()
-            if now >= publish_due and self.account.read > self._published_read:
+            if now >= publish_due and self.account.progress > self._published_read:
                 self.publish()
                 publish_due = time.monotonic() + self.settings.publish_every_s
-            if now >= checkpoint_due and self.account.read > checkpointed_read:
+            if now >= checkpoint_due and (self.account.progress > checkpointed_read or self._holds_forgotten()):
                 checkpointed_read = self._checkpoint_if_possible(checkpointed_read)
                 checkpoint_due = time.monotonic() + self.settings.checkpoint_every_s
             if not busy:
                 time.sleep(self.settings.poll_s)
-        if self.account.read > checkpointed_read:
+        if self.account.progress > checkpointed_read:
             self._checkpoint_if_possible(checkpointed_read)
         log.info("trainer_stopped", checkpoint=self.checkpoint_number, trained=self.account.trained)
 
@@ -113,7 +118,10 @@ class Worker:
         read = self.log.read_after(self.position, self._count)
         usable, frontier_ms = self._usable(read)
         for _, entries in groupby(usable, key=lambda entry: entry.id.ms // self.settings.window_ms):
-            self._learn(list(entries))
+            for run, tombstone in runs(list(entries)):
+                self._learn(run)
+                if tombstone:
+                    self._forget(tombstone)
         if usable or not read.entries:
             self.account = replace(self.account, acknowledged_ms=max(self.account.acknowledged_ms, frontier_ms))
         self.metrics.observe_progress(self.account, waiting_entries=len(read.entries) - len(usable))
@@ -122,6 +130,9 @@ class Worker:
     def checkpoint(self) -> None:
         """Write labels and checkpoint, then show the position and trim behind what is kept."""
         number = self.checkpoint_number + 1
+        if self._tombstones:
+            self._forget_on_disk()
+            self.account = replace(self.account, forgotten_in=number)
         self.labels.write(number)
         state: State = {}
         for name, part in self._parts().items():
@@ -129,6 +140,7 @@ class Worker:
         quality = asdict(self.progressive.quality())
         self.store.write(Checkpoint(number, dict(self.position), self.account, quality, self._fingerprint, state))
         self.checkpoint_number = number
+        self._tombstones = []
         self.metrics.observe_checkpoint()
         self.log.publish(self.position)
         self.log.trim_behind(self.store.oldest_position())
@@ -136,7 +148,7 @@ class Worker:
 
     def publish(self) -> None:
         """Make a version of what has been learned, and let the gate decide."""
-        self._published_read = self.account.read
+        self._published_read = self.account.progress
         quality = self.progressive.quality()
         published = self.publisher.publish(self.learner, quality, self.position, self.account)
         self.metrics.observe_publication(published, quality)
@@ -163,7 +175,11 @@ class Worker:
             self.checkpoint()
         except LogUnavailable as error:
             log.warning("log_unavailable", error=str(error))
-        return self.account.read
+        return self.account.progress
+
+    def _holds_forgotten(self) -> bool:
+        """Whether a checkpoint from before the latest tombstone is still kept: then more are written, though idle."""
+        return self.store.oldest_number() < self.account.forgotten_in
 
     def _usable(self, read: ReadResult) -> tuple[list[Entry], int]:
         """Return the entries of windows that are over, and the time below which nothing is left out.
@@ -200,6 +216,22 @@ class Worker:
         )
         for entry in entries:
             self.position[entry.partition] = entry.id
+
+    def _forget(self, tombstone: Entry) -> None:
+        """Forget a user here and now; what is on disk follows with the checkpoint."""
+        user_key = cast(int, tombstone_in(tombstone.block))
+        forget_user(self.learner, self.caps, user_key)
+        self.labels.drop_users({user_key})
+        self.publisher.start_anew()
+        self._tombstones.append(tombstone)
+        self.account = replace(self.account, forgotten=self.account.forgotten + 1)
+        self.position[tombstone.partition] = tombstone.id
+
+    def _forget_on_disk(self) -> None:
+        rows = self.labels.drop_users_on_disk({cast(int, tombstone_in(entry.block)) for entry in self._tombstones})
+        letters = scrub_dead_letters(self.settings.redis_url, self._tombstones) if self.settings.redis_url else 0
+        record(self.settings.home, self._tombstones)
+        log.info("users_forgotten", users=len(self._tombstones), label_rows=rows, dead_letters=letters)
 
     def _put_aside(self, entry: Entry, reason: str) -> None:
         self.log.dead_letter(entry, reason)

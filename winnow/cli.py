@@ -21,7 +21,7 @@ from benchmarks.speed.command import train as bench_train
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
 from contract.telemetry import configure_logs
-from winnow import child, models_command
+from winnow import child, forget_command, models_command
 from winnow.complaints import one_line_errors
 from winnow.embedded_log import EmbeddedLog
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     help="Winnow: online denoising of short-video watch logs.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(models_command.app, name="models")
+app.command()(forget_command.forget)
 labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
 
