@@ -37,10 +37,8 @@ def forget(
     ] = False,
 ) -> None:
     """Forget a user: row, history, what waits, label-log rows. The user coming back is a new one."""
-    given: dict[str, Any] = {
-        name: value for name, value in {"home": home, "redis_url": redis_url}.items() if value is not None
-    }
-    settings = LogSettings(**given)
+    given: dict[str, Any] = {"home": home, "redis_url": redis_url}
+    settings = LogSettings(**{name: value for name, value in given.items() if value is not None})
     embedded = EmbeddedLog(settings.home) if settings.redis_url is None else nullcontext(None)
     with embedded as own:
         url = settings.redis_url or (own.url if own else "")
