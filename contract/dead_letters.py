@@ -56,14 +56,7 @@ class DeadLetters:
         if self._client.hexists(SOURCES_KEY, letter.source):
             return False
         self._make_room()
-        row: dict[Any, Any] = {
-            "source": letter.source,
-            "reason": letter.reason.value,
-            "why": letter.why,
-            "events": letter.events,
-            "block": letter.block,
-        }
-        new = cast(bytes, self._client.xadd(DEAD_LETTERS_KEY, row))
+        new = cast(bytes, self._client.xadd(DEAD_LETTERS_KEY, _row(letter)))
         # A death in between leaves a letter without its source: it may come again, and is never missed.
         self._client.hset(SOURCES_KEY, letter.source, new)
         return True
@@ -86,6 +79,17 @@ class DeadLetters:
             self._client.xdel(DEAD_LETTERS_KEY, *ids)
         self._client.hdel(SOURCES_KEY, source)
         return bool(ids)
+
+    @translated()
+    def replace(self, letter: DeadLetter) -> None:
+        """Put a letter in the place of that of its source: it becomes the newest."""
+        old = [at for at, each in self._rows() if each.source == letter.source]
+        with self._client.pipeline(transaction=True) as pipe:  # one stream, so both or neither
+            if old:
+                pipe.xdel(DEAD_LETTERS_KEY, *old)
+            pipe.xadd(DEAD_LETTERS_KEY, _row(letter))
+            *_, new = pipe.execute()
+        self._client.hset(SOURCES_KEY, letter.source, new)
 
     @translated()
     def count(self) -> int:
@@ -116,6 +120,16 @@ def reason_of(block: bytes) -> Reason:
     if block[:3] != b"WNW":
         return Reason.NOT_A_BLOCK
     return Reason.UNSOUND if block[:4] == b"WNW1" else Reason.UNKNOWN_VERSION
+
+
+def _row(letter: DeadLetter) -> dict[Any, Any]:
+    return {
+        "source": letter.source,
+        "reason": letter.reason.value,
+        "why": letter.why,
+        "events": letter.events,
+        "block": letter.block,
+    }
 
 
 def _letter(row: dict[bytes, bytes]) -> DeadLetter:

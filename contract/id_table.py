@@ -88,6 +88,17 @@ class IdTable:
         rows[unknown] = admitted[inverse]
         return Sighting(rows, reassigned)
 
+    def forget(self, key: int) -> int:
+        """Take an id's row from it, and forget its sightings; return the row, 0 if it had none."""
+        row = max(self.index.find_one(key), UNKNOWN_ROW)
+        self._waiting_count[self._waiting_key == key] = 0
+        self._waiting_key[self._waiting_key == key] = 0
+        if row:
+            self.index.remove(np.array([key], np.uint64))
+            self._key_of_row[row] = 0
+            self._free.append(row)
+        return row
+
     def _due(self, keys: Keys, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Count sightings of distinct new ids in the waiting room; return which have been seen often enough."""
         if self.admit_after <= 1:

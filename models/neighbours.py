@@ -58,6 +58,8 @@ class Neighbours(nn.Module):
     def forget(self, row: Tensor) -> None:
         """Give rows [R] a new owner: their lists are emptied."""
         self.count[row] = 0
+        self.rows[row] = 0  # who it was must not be read off a checkpoint
+        self.made[row] = 0
 
     def forget_target(self, target: Tensor) -> None:
         """Give targets [R] a new owner: edges to them no longer count."""

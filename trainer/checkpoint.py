@@ -31,17 +31,25 @@ _ACCOUNT = "winnow"
 class Account:
     """Where every acknowledged event went: read = trained + duplicates + dead."""
 
-    trained: int = 0  # stepped through, the gate's holdout included
+    trained: int = 0  # stepped through, the gate's holdout and what is over a cap included
     held_out: int = 0  # of those, never learned
+    capped: int = 0  # of those, over a cap: scored only
     duplicates: int = 0
     dead: int = 0
     event_at_ms: int = 0  # latest event time seen
     acknowledged_ms: int = 0  # server time below which every event is in
+    forgotten: int = 0  # tombstones of users that were reached
+    forgotten_in: int = 0  # the first checkpoint that covers the latest of them
 
     @property
     def read(self) -> int:
         """Events read from the log."""
         return self.trained + self.duplicates + self.dead
+
+    @property
+    def progress(self) -> int:
+        """What rises with every event and every tombstone that is read."""
+        return self.read + self.forgotten
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from contract.errors import DataError
 from trainer.datasets import read_kuairand
 from trainer.log_block import LogBlock
 from trainer.replay import Progress, evaluate
-from trainer.settings import LearnerSettings
+from trainer.settings import CapSettings, LearnerSettings
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,14 @@ class EvaluationResult:
 
 
 def evaluate_logs(
-    logs: Sequence[Path], features: Path | None, settings: LearnerSettings, measure_from_ms: int, tick: Progress
+    logs: Sequence[Path],
+    features: Path | None,
+    settings: LearnerSettings,
+    measure_from_ms: int,
+    tick: Progress,
+    caps: CapSettings | None = None,
 ) -> EvaluationResult:
-    """Read logs one after another, replay them and measure. Raises DataError if they hold no event."""
+    """Read logs one after another, replay them (within caps, if given) and measure. Raises DataError if empty."""
     torch.set_num_threads(1)
     read = read_kuairand(logs, features)
     blocks = list(read)
@@ -33,5 +38,5 @@ def evaluate_logs(
             f"no usable row in {', '.join(map(str, logs))}: {dict(read.report.refused) or 'they are empty'}"
         )
     whole = LogBlock.concatenate(blocks)
-    figures = asdict(evaluate(whole.events, whole.long_view, settings, measure_from_ms, tick))
+    figures = asdict(evaluate(whole.events, whole.long_view, settings, measure_from_ms, tick, caps))
     return EvaluationResult(figures, {**read.report.refused, **read.report.noted})

@@ -9,18 +9,21 @@ before their events are read again, so each event has its row exactly once. Read
 """
 
 import shutil
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from contract.durable import sync_directory, write_atomically
+from contract.durable import sync_directory, sync_file, write_atomically
 from contract.errors import DataError
 from contract.events import ABSENT, action_names
+from contract.hashing import id_key
 from contract.watch import NO_CELL, Flag
 from trainer.labels import LABEL_NAMES
 from trainer.step_report import StepReport
@@ -29,7 +32,7 @@ _ACTIONS = pa.array([",".join(action_names(mask)) for mask in range(256)], pa.st
 # Columns whose values come again: a dictionary of all others would cost a quarter of the time and shrink nothing.
 _REPEATING = [
     *["user_id", "item_id", "acknowledged_ms", "actions", "surface", "flag", "cell", "label", "pseudo_label"],
-    *["direction", "held_out"],
+    *["direction", "held_out", "capped"],
 ]
 _HOUR = "%Y-%m-%dT%H"
 _THROUGH = b"winnow.checkpoint"
@@ -78,6 +81,28 @@ class LabelLog:
             _write(directory / f"{checkpoint:08d}.parquet", pa.concat_tables(tables))
         self._rows = {}
 
+    def drop_users(self, user_keys: Collection[int]) -> None:
+        """Remove the rows of users that are not written yet."""
+        for hour, tables in self._rows.items():
+            self._rows[hour] = [_without(table, user_keys) for table in tables]
+
+    def drop_users_on_disk(self, user_keys: Collection[int]) -> int:
+        """Remove the rows of users from all files; return how many went. Doing it again changes nothing.
+
+        Call it before the parts of the checkpoint that covers their tombstones are written.
+        """
+        gone = 0
+        for path in [*self.directory.glob("*.parquet"), *self.directory.glob("*/*.parquet")]:
+            users = pq.read_table(path, columns=["user_id"])["user_id"]
+            if _is_of(users, user_keys).any():
+                table = pq.read_table(path, partitioning=None)
+                left = _without(table, user_keys)
+                gone += table.num_rows - left.num_rows
+                _write(path, left)
+                sync_file(path)
+                sync_directory(path.parent)
+        return gone
+
     def compact(self, now_ms: int, through: int) -> None:
         """Bring each hour that is over into one file. `through` is the oldest kept checkpoint.
 
@@ -94,7 +119,7 @@ class LabelLog:
             done = _through(whole)
             tables += [pq.read_table(part) for part in parts if int(part.stem) > done]
             last = max([done, *(int(part.stem) for part in parts)])
-            merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+            merged = pa.concat_tables([table.replace_schema_metadata() for table in tables], promote_options="default")
             _write(whole, merged.replace_schema_metadata({_THROUGH: str(last)}))
             shutil.rmtree(directory)
 
@@ -109,12 +134,24 @@ def export_labels(directory: Path, out: Path) -> int:
             tables.append(pq.read_table(part))
     if not tables:
         raise DataError(f"{directory} holds no labels yet; they are written with each checkpoint")
-    rows = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+    rows = pa.concat_tables([table.replace_schema_metadata() for table in tables], promote_options="default")
     if out.suffix == ".csv":
         pacsv.write_csv(rows, out)
     else:
         _write(out, rows)
     return int(rows.num_rows)
+
+
+def _is_of(users: pa.ChunkedArray, user_keys: Collection[int]) -> npt.NDArray[np.bool_]:
+    """Return which ids are those of users given by key. Shape [N]."""
+    distinct = users.unique().to_pylist()
+    wanted = [text for text in distinct if id_key(text) in user_keys]
+    return np.asarray(pc.is_in(users, pa.array(wanted, pa.string())).to_numpy(), np.bool_)
+
+
+def _without(table: pa.Table, user_keys: Collection[int]) -> pa.Table:
+    """Return the rows of all other users; the metadata stays."""
+    return table.filter(pa.array(~_is_of(table["user_id"], user_keys)))
 
 
 def _through(whole: Path) -> int:
@@ -146,9 +183,10 @@ def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Tab
             "pseudo_label": (report.belief > threshold).astype(np.int8),
             "relevance": report.belief,
             "confidence": np.where(report.belief > threshold, report.belief, 1.0 - report.belief),
-            "target": report.target,
+            "target": pa.array(report.target, mask=np.isnan(report.target)),
             "direction": pa.repeat(pa.scalar(report.direction.value, pa.string()), len(report)),
             "held_out": report.held_out,
+            "capped": report.capped,
         }
     )
 

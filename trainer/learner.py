@@ -26,15 +26,7 @@ from models.counts import Counts
 from models.readout import Prediction, Readout
 from models.row_adagrad import RowAdagrad
 from models.step import Step, begin
-from models.targets import (
-    SAMPLED,
-    AlignedIDL,
-    Examples,
-    absence_share,
-    belief_share,
-    inverse_dual,
-    make_target,
-)
+from models.targets import SAMPLED, AlignedIDL, Examples, absence_share, belief_share, inverse_dual, make_target
 from trainer.annotator import Annotator
 from trainer.changed import Changed
 from trainer.device import choose_device
@@ -131,6 +123,7 @@ class Learner:
             dislike=sigmoid(predicted.dislike_logit),
             target=w[:count],
             held_out=out,
+            capped=np.zeros(count, np.bool_),
             idl_target=_floats(inverse_dual(torch.from_numpy(predicted.logit))),
             prior=self.evidence.positive_rate,
             calibration=self.annotator.calibration,
@@ -165,6 +158,15 @@ class Learner:
         """Return a frozen copy of the rows in use."""
         return freeze(self.counts, self.readout, self.backbone, self._new_backbone, self.rows_in_use())
 
+    def start_rows(self, space: str, fresh: RowNumbers) -> None:
+        """Forget all that was learned of rows: they have a new owner, or none any more."""
+        self.changed.note_owners(space, fresh)
+        self.counts.start_rows(space, fresh)
+        if space == "items":
+            self.item_side[fresh] = 0
+        self.backbone.start_rows(space, self._tensor(fresh), self._random)
+        self.optimizer.start_rows(self.backbone, space, self._tensor(fresh))
+
     def side_of(self, events: Events) -> SideRows:
         """Return the rows of events' side features. Shape [N, 7]."""
         return side_rows(events.surface, events.author_id, events.tags, events.duration_ms, self.settings.side_rows)
@@ -180,13 +182,7 @@ class Learner:
             sighting = table.see(keys, self.stepped)
             rows.append(sighting.rows.astype(np.int64))
             if len(sighting.reassigned):
-                fresh = sighting.reassigned.astype(np.int64)
-                self.changed.note_owners(space, fresh)
-                self.counts.start_rows(space, fresh)
-                if space == "items":
-                    self.item_side[fresh] = 0
-                self.backbone.start_rows(space, torch.from_numpy(fresh).to(self.device), self._random)
-                self.optimizer.start_rows(self.backbone, space, torch.from_numpy(fresh).to(self.device))
+                self.start_rows(space, sighting.reassigned.astype(np.int64))
         described = np.flatnonzero((rows[1] != 0) & ~out)
         item, own = rows[1][described], side[described, ITEM_SLOTS]
         own = np.where(own != 0, own, self.item_side[item, ITEM_SLOTS])  # an event need not say what is known already

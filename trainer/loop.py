@@ -34,17 +34,17 @@ def run(worker: Worker, stopped: Callable[[], bool]) -> None:
     checkpoint_due = publish_due = time.monotonic()
     while not stopped():
         busy = not full and _advance(worker)
-        if not full and time.monotonic() >= publish_due and worker.account.read > worker.published_read:
+        if not full and time.monotonic() >= publish_due and worker.account.progress > worker.published:
             took_place = _publish(worker)
             publish_due = time.monotonic() + (settings.publish_every_s if took_place else RETRY_S)
-        if checkpoint_is_due(worker, checkpoint_due) and worker.account.read > worker.checkpointed_read:
+        if checkpoint_is_due(worker, checkpoint_due) and has_news(worker):
             full = not _checkpoint(worker)
             checkpoint_due = time.monotonic() + (RETRY_S if full else settings.checkpoint_every_s)
         if not busy:
             time.sleep(settings.poll_s)
-    if worker.account.read > worker.checkpointed_read and not _checkpoint(worker):
+    if worker.account.progress > worker.checkpointed and not _checkpoint(worker):
         raise CheckpointError(
-            f"no space for a checkpoint in {worker.store.directory}; {worker.account.read - worker.checkpointed_read} "
+            f"no space for a checkpoint in {worker.store.directory}; {worker.account.progress - worker.checkpointed} "
             "events are still in the log and will be learned again: make room and start the trainer"
         )
     log.info("trainer_stopped", checkpoint=worker.checkpoint_number, trained=worker.account.trained)
@@ -52,7 +52,12 @@ def run(worker: Worker, stopped: Callable[[], bool]) -> None:
 
 def checkpoint_is_due(worker: Worker, due: float) -> bool:
     """Whether it is time, or the dedupe window asks for it."""
-    return time.monotonic() >= due or worker.account.read - worker.checkpointed_read >= most_between(worker.settings)
+    return time.monotonic() >= due or worker.account.progress - worker.checkpointed >= most_between(worker.settings)
+
+
+def has_news(worker: Worker) -> bool:
+    """Whether another checkpoint would tell more, or bring one nearer to its end that knows who is forgotten."""
+    return worker.account.progress > worker.checkpointed or worker.holds_forgotten()
 
 
 def most_between(settings: TrainerSettings) -> int:

@@ -117,7 +117,7 @@ class TrainerMetrics:
 
     def observe_progress(self, account: Account, waiting_entries: int) -> None:
         """Show the account."""
-        for outcome in ("trained", "held_out", "duplicates", "dead"):
+        for outcome in ("trained", "held_out", "capped", "duplicates", "dead"):
             self._events.labels(outcome).set(getattr(account, outcome))
         self._acknowledged.set(account.acknowledged_ms / 1000)
         self._waiting.set(waiting_entries)

@@ -97,6 +97,10 @@ class Publisher:
         seconds = time.monotonic() - started
         return Published(number, exported.layout.base is not None, judgement.verdict, promoted, reasons, seconds)
 
+    def start_anew(self) -> None:
+        """Make the next version whole: a delta cannot take out what its base holds."""
+        self._whole = None
+
     def _export(self, learner: Learner) -> tuple[Exported, OpenedVersion]:
         """Write a delta if one will do, else a whole version; return it with what it looks like from outside."""
         whole = self._whole

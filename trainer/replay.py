@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from contract.errors import DataError
 from contract.events import POSITIVE_ACTIONS, Events
+from trainer.caps import NO_CAPS, Caps
 from trainer.labels import POSITIVE, UNLABELLED
 from trainer.learner import Learner
 from trainer.metrics_math import auc, ece, gauc, log_loss, ndcg_at_k
 from trainer.progressive import Progressive
-from trainer.settings import LearnerSettings
+from trainer.settings import CapSettings, LearnerSettings
+from trainer.within_caps import step_within
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -44,6 +46,7 @@ class Evaluation:
     positives: int
     events: int
     slates: int  # user-days with a positive and another exposure, which GAUC is the mean of
+    capped: int  # events of the whole log that were over a cap, and so scored only
     events_per_second: float
 
 
@@ -62,10 +65,16 @@ class Played:
     learner: Learner
     progressive: Progressive
     seconds: float  # of learning alone
+    capped: int  # events that were over a cap
 
 
 def evaluate(
-    events: Events, long_view: npt.NDArray[np.int8], settings: LearnerSettings, measure_from_ms: int, tick: Progress
+    events: Events,
+    long_view: npt.NDArray[np.int8],
+    settings: LearnerSettings,
+    measure_from_ms: int,
+    tick: Progress,
+    caps: CapSettings | None = None,
 ) -> Evaluation:
     """Replay a log twice, whole and with half of its positives hidden, and measure it from a time on.
 
@@ -78,9 +87,9 @@ def evaluate(
             f"no event of the log is at or after the measure-from time; its last is {events.at_ms.max()} ms"
         )
     days = user_days(events)
-    played = play(events, settings, days, tick)
+    played = play(events, settings, days, tick, caps)
     hidden = hide_half(events)
-    blinded = play(_without_actions(events, hidden), settings, None, tick)
+    blinded = play(_without_actions(events, hidden), settings, None, tick, caps)
     candidates = measured & blinded.unlabelled
     slates = gauc(played.slate_logit[measured], played.positive[measured], days[measured])
     said = measured & (long_view >= 0)
@@ -96,13 +105,23 @@ def evaluate(
         positives=int(played.positive[measured].sum()),
         events=int(measured.sum()),
         slates=slates.groups,
+        capped=played.capped,
         events_per_second=len(events) / played.seconds,
     )
 
 
-def play(events: Events, settings: LearnerSettings, slates: npt.NDArray[np.int64] | None, tick: Progress) -> Played:
-    """Step a new learner through the events. `slates` [N] groups them for frozen scores; None leaves those out."""
-    learner, progressive = Learner(settings), Progressive()
+def play(
+    events: Events,
+    settings: LearnerSettings,
+    slates: npt.NDArray[np.int64] | None,
+    tick: Progress,
+    caps: CapSettings | None = None,
+) -> Played:
+    """Step a new learner through the events. `slates` [N] groups them for frozen scores; None leaves those out.
+
+    With `caps` the limits of the live trainer hold, by the events' own times in place of the log's.
+    """
+    learner, progressive, limits, capped = Learner(settings), Progressive(), Caps(caps or NO_CAPS), 0
     columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
     slate_logit, members = np.full(len(events), np.nan), _members_at_first(slates) if slates is not None else None
     seconds = 0.0
@@ -111,13 +130,19 @@ def play(events: Events, settings: LearnerSettings, slates: npt.NDArray[np.int64
             places = members(batch)
             if len(places):
                 slate_logit[places] = frozen_logits(learner, events.take(places))
+        some = events.take(batch)
         started = time.perf_counter()
-        report = learner.step(events.take(batch))
+        over = limits.over(some, some.at_ms)
+        parts = list(step_within(learner, some, over, learner.step))
         seconds += time.perf_counter() - started
-        progressive.add(report, learner)
+        for _, report in parts:
+            if not report.capped.any():
+                progressive.add(report, learner)
+        places = np.argsort(np.concatenate([places for places, _ in parts]))  # back into the order of the log
         for name, column in columns.items():
-            column.append(getattr(report, name))
-        tick(len(report))
+            column.append(np.concatenate([getattr(report, name) for _, report in parts])[places])
+        capped += int(over.sum())
+        tick(len(some))
     whole = {name: np.concatenate(column) for name, column in columns.items()}
     return Played(
         logit=whole["logit"].astype(np.float64),
@@ -131,6 +156,7 @@ def play(events: Events, settings: LearnerSettings, slates: npt.NDArray[np.int64
         learner=learner,
         progressive=progressive,
         seconds=seconds,
+        capped=capped,
     )
 
 

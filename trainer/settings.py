@@ -55,7 +55,32 @@ class LearnerSettings(BaseSettings):
     admit_after: int = Field(default=1, ge=1, le=255, description="Sightings after which an id gets a row.")
 
 
-class TrainerSettings(LearnerSettings, LogSettings, TelemetrySettings):
+class CapSettings(BaseSettings):
+    """How much of what one user sends is learned; the rest is scored and logged. Windows are of the log's time."""
+
+    model_config = SettingsConfigDict(env_prefix="WINNOW_", extra="ignore", frozen=True)
+
+    cap_user_events: int = Field(default=2_000, ge=0, description="Events of a user learned in an hour; 0 = all.")
+    cap_user_words: int = Field(
+        default=300, ge=0, description="Events of a user that say something explicit learned in an hour; 0 = all."
+    )
+    cap_pair_events: int = Field(
+        default=20, ge=0, description="Events of one user and one item learned in an hour; 0 = all."
+    )
+    cap_pair_words: int = Field(
+        default=3,
+        ge=0,
+        description="Events of one user and one item that say something explicit learned in a day; 0 = all.",
+    )
+    cap_slots: int = Field(
+        default=262_144,
+        ge=8,
+        le=2**28,
+        description="Keys that each of the four caps can count at a time; 24 bytes each.",
+    )
+
+
+class TrainerSettings(LearnerSettings, CapSettings, LogSettings, TelemetrySettings):
     """The live trainer."""
 
     window_ms: int = Field(

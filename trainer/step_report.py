@@ -27,6 +27,7 @@ class StepReport:
     dislike: Floats  # probability that an explicit word would be a dislike
     target: Floats  # what the batch trains the event toward
     held_out: npt.NDArray[np.bool_]  # kept for the gate, never learned
+    capped: npt.NDArray[np.bool_]  # over a cap: scored, never learned (see trainer.caps)
     idl_target: Floats  # paper IDL's target for each event, as a diagnostic
     prior: float
     calibration: Calibration  # as used for `score`

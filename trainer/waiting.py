@@ -102,6 +102,11 @@ class Queue:
         if len(arriving):
             self._batches.append((stepped, arriving))
 
+    def drop_user(self, user_key: int) -> None:
+        """Let nothing of a user wait any more."""
+        left = ((at, held.take(held.user_key != np.uint64(user_key))) for at, held in self._batches)
+        self._batches = deque((at, held) for at, held in left if len(held))
+
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all that `restore` needs."""
         came = np.array([at for at, held in self._batches for _ in range(len(held))], np.int64)
@@ -137,6 +142,12 @@ class Holdout:
             self._count += len(arriving)
             if self._count > 2 * self.capacity:
                 _ = self.held  # cuts
+
+    def drop_user(self, user_key: int) -> None:
+        """Hold nothing of a user any more."""
+        held = self.held
+        self._parts = [held.take(held.user_key != np.uint64(user_key))]
+        self._count = len(self._parts[0])
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all that `restore` needs."""

@@ -12,14 +12,18 @@ from itertools import groupby
 
 import structlog
 
-from contract.dead_letters import DeadLetter, DeadLetters
+from contract.dead_letters import DeadLetters
 from contract.errors import CheckpointError
-from contract.event_log import BEGINNING, Anchors, Entry, EventLog, Position, ReadResult, StreamId, stream_key
+from contract.event_log import BEGINNING, Anchors, Entry, EventLog, Position, ReadResult
 from contract.events import Events
 from contract.hashing import PARTITIONS
 from contract.log_claim import LogClaim
+from trainer.aside import Aside
+from trainer.caps import Caps
 from trainer.checkpoint import Account, Checkpoint, CheckpointStore, fingerprint
 from trainer.dedupe import Dedupe
+from trainer.forget import Forgetting, runs
+from trainer.irregular import Irregular
 from trainer.label_log import LabelLog
 from trainer.learner import Learner
 from trainer.metrics import TrainerMetrics
@@ -31,6 +35,7 @@ from trainer.stateful import State
 from trainer.step_report import StepReport
 from trainer.suspects import Condemned, Suspects
 from trainer.timeliness import timeliness
+from trainer.within_caps import step_within
 
 log = structlog.get_logger()
 
@@ -57,15 +62,15 @@ class Worker:
         self.publisher = publisher
         self.metrics = metrics
         self.suspects = suspects
-        self.letters = letters
         self.claim = LogClaim(event_log)
+        self.irregular = Irregular(self.claim, metrics)
+        self.aside = Aside(letters, metrics)
+        self.forgetting = Forgetting(settings.home, letters, labels)
         self.checkpoint_number = 0
-        self.checkpointed_read = 0
-        self.published_read = 0
+        self.checkpointed = 0  # progress that the newest checkpoint covers
+        self.published = 0  # progress that is in the newest version
         self._fingerprint = fingerprint(_shaping(settings))
         self._count = settings.read_entries
-        self._unsent: list[DeadLetter] = []
-        self._broken: set[int] = set()
         self._begin()
 
     def _begin(self) -> None:
@@ -73,13 +78,14 @@ class Worker:
         self.learner = Learner(self.settings)
         self.progressive = Progressive()
         self.reader = Reader(
-            self.settings.batch_events, self.settings.dedupe_events, self._unsent.append, self.suspects.condemned
+            self.settings.batch_events, self.settings.dedupe_events, self.aside.add, self.suspects.condemned
         )
+        self.caps = Caps(self.settings)
+        self.forgetting.begin()
         self.account = Account()
         self.position: Position = dict.fromkeys(range(PARTITIONS), BEGINNING)
         self.anchors: Anchors = {}
         self.rewinds: dict[int, int] = {}
-        self._deleted: dict[int, StreamId] = {}
 
     def attach(self) -> None:
         """Claim the log, and go on from the newest checkpoint, if there is one.
@@ -106,10 +112,12 @@ class Worker:
             self.rewinds = dict(checkpoint.rewinds)
             for name, part in self._parts().items():
                 part.restore(_under(f"{name}.", checkpoint.state))
-        self.checkpointed_read = self.published_read = self.account.read
+        self.checkpointed = self.account.progress
+        # A version from before may still know who was forgotten, and be served.
+        self.published = -1 if self.account.forgotten else self.account.progress
         self.labels.forget_after(self.checkpoint_number)
         self.publisher.registry.clear_staging()
-        self._look_for_gaps()
+        self.irregular.look_for_gaps(self.position)
 
     def drain(self) -> None:
         """Work until everything in the log is learned, then checkpoint: for tests and tools."""
@@ -123,27 +131,32 @@ class Worker:
     def advance(self) -> bool:
         """Learn every window that is over; return whether there was one, or something else to read at once."""
         read = self.log.read_after(self.position, self._count, self.anchors)
-        self._tell_broken(read.broken)
+        self.irregular.tell_broken(read.broken)
         if read.lost:
             self._rewind(read.lost)
             return True
         usable, frontier_ms = self._usable(read)
         try:
             for _, entries in groupby(usable, key=lambda entry: entry.id.ms // self.settings.window_ms):
-                self._learn(list(entries))
+                for run, tombstone in runs(list(entries)):
+                    self._learn(run)
+                    if tombstone:
+                        self._forget(tombstone)
         except Condemned:
             self.go_back()
             return True
         if usable or not read.entries:
             self.account = replace(self.account, acknowledged_ms=max(self.account.acknowledged_ms, frontier_ms))
         self.metrics.observe_progress(self.account, waiting_entries=len(read.entries) - len(usable))
-        self._send_letters()
+        self.aside.send()
         return bool(usable)
 
     def checkpoint(self) -> None:
         """Write labels and checkpoint, then show the position and trim behind what is kept."""
-        self._send_letters()
+        self.aside.send()
         number = self.checkpoint_number + 1
+        if self.forgetting.on_disk():
+            self.account = replace(self.account, forgotten_in=number)
         self.labels.write(number)
         state: State = {}
         for name, part in self._parts().items():
@@ -160,18 +173,23 @@ class Worker:
                 dict(self.rewinds),
             )
         )
-        self.checkpoint_number, self.checkpointed_read = number, self.account.read
+        self.checkpoint_number, self.checkpointed = number, self.account.progress
+        self.forgetting.begin()
         self.metrics.observe_checkpoint()
         self.claim.cover(self.position, self.store.oldest_position(), self.anchors)
-        self._look_for_gaps()
+        self.irregular.look_for_gaps(self.position)
         self.labels.compact(self.account.acknowledged_ms, through=self.store.oldest_number())
+
+    def holds_forgotten(self) -> bool:
+        """Whether a checkpoint from before the latest tombstone is still kept: then more are written, though idle."""
+        return self.store.oldest_number() < self.account.forgotten_in
 
     def publish(self) -> None:
         """Make a version of what has been learned, and let the gate decide. Raises Fenced before anything is staged."""
         self.claim.check()
         quality = self.progressive.quality()
         published = self.publisher.publish(self.learner, quality, self.position, self.account)
-        self.published_read = self.account.read
+        self.published = self.account.progress
         self.metrics.observe_publication(published, quality)
         log.info(
             "version_published",
@@ -197,27 +215,28 @@ class Worker:
     def _learn(self, entries: list[Entry]) -> None:
         """Learn one window, in batches of at most `batch_events`."""
         for fresh in self.reader.batches(entries):
-            report = self._step(fresh.events)
-            self.progressive.add(report, self.learner)
-            self.labels.add(report, fresh.acknowledged_ms)
-            self.metrics.observe_step(report)
             times = timeliness(fresh.events.at_ms, fresh.acknowledged_ms)
             self.metrics.observe_times(times)
-            self.account = replace(
-                self.account,
-                trained=self.account.trained + len(report),
-                held_out=self.account.held_out + int(report.held_out.sum()),
-                event_at_ms=max(self.account.event_at_ms, times.latest_ms),
-            )
+            self.account = replace(self.account, event_at_ms=max(self.account.event_at_ms, times.latest_ms))
+            over = self.caps.over(fresh.events, fresh.acknowledged_ms)
+            for places, report in step_within(self.learner, fresh.events, over, self._step):
+                if not report.capped.any():
+                    self.progressive.add(report, self.learner)
+                self.labels.add(report, fresh.acknowledged_ms[places])
+                self.metrics.observe_step(report)
+                self.account = replace(
+                    self.account,
+                    trained=self.account.trained + len(report),
+                    held_out=self.account.held_out + int(report.held_out.sum()),
+                    capped=self.account.capped + int(report.capped.sum()),
+                )
         passed = self.reader.take_passed()
         self.account = replace(
             self.account,
             duplicates=self.account.duplicates + passed.duplicates,
             dead=self.account.dead + passed.dead,
         )
-        newest = {entry.partition: entry for entry in entries}
-        self.position |= {partition: entry.id for partition, entry in newest.items()}
-        self.anchors |= {partition: entry.anchor for partition, entry in newest.items()}
+        self._reached(entries)
 
     def _step(self, events: Events) -> StepReport:
         """Learn one batch, after a look at those of its events that may have killed the trainer before."""
@@ -231,51 +250,36 @@ class Worker:
         copy.restore({name: part.copy() for name, part in self.learner.state().items()})
         return lambda: copy.step(events)
 
-    def _send_letters(self) -> None:
-        """Put aside what could not be used; what the log does not take now is kept for the next time."""
-        while self._unsent:
-            letter = self._unsent[0]
-            written = self.letters.put(letter)
-            self._unsent.pop(0)
-            if written:
-                self.metrics.observe_dead_letter(letter.reason)
-                log.warning("put_aside", source=letter.source, events=letter.events, reason=letter.reason.value)
+    def _forget(self, tombstone: Entry) -> None:
+        """Forget a user here and now; what is on disk follows with the checkpoint."""
+        self.forgetting.reached(tombstone, self.learner, self.caps)
+        self.publisher.start_anew()
+        self.account = replace(self.account, forgotten=self.account.forgotten + 1)
+        self._reached([tombstone])
+
+    def _reached(self, entries: list[Entry]) -> None:
+        newest = {entry.partition: entry for entry in entries}
+        self.position |= {partition: entry.id for partition, entry in newest.items()}
+        self.anchors |= {partition: entry.anchor for partition, entry in newest.items()}
 
     def _rewind(self, partitions: list[int]) -> None:
         """Read partitions anew from their beginning, where the log is not the one the position was taken in.
 
         What was learned comes again as duplicates; the dedupe window reaches, see `trainer.loop`.
         """
+        self.irregular.tell_regressed({partition: self.position[partition] for partition in partitions})
         for partition in partitions:
-            log.error(
-                "log_regressed",
-                partition=partition,
-                position=str(self.position[partition]),
-                remedy="the log lost entries that were learned already; see why its server did, nothing is skipped",
-            )
             self.position[partition] = BEGINNING
             self.anchors.pop(partition, None)
             self.rewinds[partition] = self.rewinds.get(partition, 0) + 1
-        self.metrics.observe_regressions(len(partitions))
 
-    def _look_for_gaps(self) -> None:
-        """Tell of entries that somebody deleted before they were read."""
-        deleted = self.claim.deleted_after(self.position)
-        for partition, newest in deleted.items():
-            if newest > self._deleted.get(partition, BEGINNING):
-                log.error("entries_deleted_unread", partition=partition, newest=str(newest))
-                self.metrics.observe_gap()
-        self._deleted |= deleted
-
-    def _tell_broken(self, broken: dict[int, str]) -> None:
-        for partition in broken.keys() - self._broken:
-            key = stream_key(partition)
-            log.error("partition_unreadable", key=key, error=broken[partition], remedy=f"rename {key} away: no stream")
-        self._broken = set(broken)
-        self.metrics.observe_broken(len(broken))
-
-    def _parts(self) -> dict[str, Learner | Progressive | Dedupe]:
-        return {"learner": self.learner, "progressive": self.progressive, "dedupe": self.reader.dedupe}
+    def _parts(self) -> dict[str, Learner | Progressive | Dedupe | Caps]:
+        return {
+            "learner": self.learner,
+            "progressive": self.progressive,
+            "dedupe": self.reader.dedupe,
+            "caps": self.caps,
+        }
 
 
 def _shaping(settings: TrainerSettings) -> dict[str, object]:

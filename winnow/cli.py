@@ -21,7 +21,7 @@ from benchmarks.speed.command import train as bench_train
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
 from contract.telemetry import configure_logs
-from winnow import child, dead_letters_command, keys_command, models_command, secrets_command
+from winnow import child, dead_letters_command, forget_command, keys_command, models_command, secrets_command
 from winnow.complaints import one_line_errors
 from winnow.embedded_log import EmbeddedLog
 
@@ -32,6 +32,7 @@ app.add_typer(models_command.app, name="models")
 app.add_typer(keys_command.app, name="keys")
 app.add_typer(secrets_command.app, name="secrets")
 app.add_typer(dead_letters_command.app, name="dead-letters")
+app.command()(forget_command.forget)
 labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
 
@@ -218,15 +219,19 @@ def evaluate(
     backbone: Annotated[str | None, typer.Option(help=BACKBONE_HELP)] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    caps: Annotated[bool, typer.Option(help="Learn of each user no more than the live trainer would.")] = True,
 ) -> None:
     """Replay logs offline through the same learner, predict then learn, and measure."""
     from trainer.evaluation import evaluate_logs
-    from trainer.settings import LearnerSettings
+    from trainer.settings import CapSettings, LearnerSettings
 
     settings = LearnerSettings(**given(target=target, meta=meta, backbone=backbone, seed=seed, device=device))
+    limits = CapSettings() if caps else None
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("events", total=None)
-        result = evaluate_logs(logs, features, settings, _day_ms(measure_from), lambda n: progress.advance(task, n))
+        result = evaluate_logs(
+            logs, features, settings, _day_ms(measure_from), lambda n: progress.advance(task, n), limits
+        )
     table = Table(show_header=False, box=None)
     for name, value in result.figures.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
