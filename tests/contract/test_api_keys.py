@@ -27,7 +27,8 @@ def test_keys_differ_and_carry_256_bits() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"wnw_", b"wnw_5f0c6c1e9ab2_short", b"WNW_5f0c6c1e9ab2_" + b"a" * 43, b"wnw_5f0c6c1e9ab2_" + b"a" * 44]
+    "text",
+    [b"", b"wnw_", b"wnw_5f0c6c1e9ab2_short", b"WNW_5f0c6c1e9ab2_" + b"a" * 43, b"wnw_5f0c6c1e9ab2_" + b"a" * 44],
 )
 def test_what_has_not_the_shape_of_a_key_has_no_id(text: bytes) -> None:
     assert id_in(text) is None
