@@ -1,6 +1,6 @@
 """How often one may come: token buckets by caller, and a count by user that forgets each minute (P7, P10).
 
-A batch larger than a bucket is let in when the bucket is full and leaves it below zero, so it is not refused for ever but
+A batch larger than a bucket is let in when the bucket is full and leaves it below zero: it is not refused for ever, but
 paid for by a longer wait. Deciding takes the time as an argument.
 """
 

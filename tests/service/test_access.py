@@ -33,19 +33,28 @@ def test_a_path_that_nothing_is_said_about_needs_a_key(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/winnow/infer", "/v2/health/ready/x"])
 def test_tensors_are_scores(path: str) -> None:
-    assert needed_for(path) == {Role.SCORE}
+    assert needed_for(path) == frozenset({Role.SCORE})
 
 
 def test_everything_on_the_admin_port_but_its_probe_needs_a_role() -> None:
     assert needed_for_admin("/livez") is OPEN
-    assert needed_for_admin("/metrics") == {Role.METRICS, Role.ADMIN}
-    assert needed_for_admin("/whatever") == {Role.ADMIN}
+    assert needed_for_admin("/metrics") == frozenset({Role.METRICS, Role.ADMIN})
+    assert needed_for_admin("/whatever") == frozenset({Role.ADMIN})
 
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)]
-    + [("10.0.0.1", False), ("example", False), ("", False)],
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("example", False),
+        ("", False),
+    ],
 )
 def test_only_addresses_of_this_machine_are_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback

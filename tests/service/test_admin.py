@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -29,7 +30,7 @@ def ask(
     async def go() -> httpx.Response:
         transport = httpx.ASGITransport(build(settings).admin)
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}:9000") as http:
-            return await http.request(method, path, **sent)  # type: ignore[arg-type]
+            return await http.request(method, path, **sent)
 
     return asyncio.run(go())
 
@@ -87,16 +88,14 @@ def test_a_change_names_the_key_that_made_it(
     ],
 )
 def test_a_change_without_a_proper_reason_is_refused(
-    settings: ServiceSettings, registry: Registry, versions: list[str], sent: dict[str, object], status: int
+    settings: ServiceSettings, registry: Registry, versions: list[str], sent: dict[str, Any], status: int
 ) -> None:
     answer = ask(settings, "/admin/models:rollback", **sent)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert len(registry.history()) == 2
 
 
-def test_without_keys_a_name_that_a_page_brought_along_is_refused(
-    settings: ServiceSettings, versions: list[str]
-) -> None:
+def test_without_keys_a_name_that_a_page_brought_is_refused(settings: ServiceSettings, versions: list[str]) -> None:
     assert ask(settings, "/admin/models:rollback", host="rebound.example").status_code == 403
     assert ask(settings, "/admin/models:rollback", host="localhost").status_code == 200
 

@@ -32,9 +32,7 @@ def test_a_named_origin_may_read_and_another_may_not(home: Path) -> None:
             assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    "origins", ["*", "https://*.example", "a.example", "https://a.example/", "https://a.example, b"]
-)
+@pytest.mark.parametrize("origins", ["*", "https://*.example", "a.example", "https://a.example/", "https://a.b, c"])
 def test_a_list_with_anything_but_origins_is_refused(home: Path, origins: str) -> None:
     with pytest.raises(ValidationError, match="cors_origins"):
         ServiceSettings(home=home, cors_origins=origins)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
 
 from contract.api_keys import ApiKey, KeyLimits, Role, new_key, write_keys
 from contract.errors import SetupError
@@ -97,10 +99,8 @@ def test_an_unknown_id_is_compared_like_a_known_one(home: Path, monkeypatch: pyt
     monkeypatch.setattr("service.keys.hmac.compare_digest", noting)
     ring = KeyRing(ServiceSettings(home=home, api_keys_file=keys_file(home, MADE[Role.SCORE][1])), Metrics())
     for given in (KEYS[Role.SCORE], KEYS[Role.ADMIN], "nonsense", ""):
-        try:
+        with suppress(HTTPException):
             ring.admit({b"x-api-key": given.encode()}, frozenset({Role.SCORE}))
-        except Exception as error:
-            assert getattr(error, "status_code", 0) == 401
     assert compared == [(32, 32)] * 4
 
 

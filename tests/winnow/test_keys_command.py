@@ -4,8 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from contract.api_keys import read_keys
 from contract.errors import SetupError
