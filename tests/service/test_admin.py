@@ -21,7 +21,7 @@ WHY = {"why": "it was worse"}
 
 
 def ask(
-    settings: ServiceSettings, path: str, method: str = "POST", host: str = "127.0.0.1", **sent: object
+    settings: ServiceSettings, path: str, method: str = "POST", host: str = "127.0.0.1", **sent: Any
 ) -> httpx.Response:
     """Send one request to the admin application."""
     if method == "POST" and not sent.keys() & {"json", "content"}:
