@@ -150,7 +150,12 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int, why: str) -> None:
         """Say why, unless an answer is on its way, and hang up."""
         self._head_is_here()
-        if self.cycle is None or self.cycle.response_complete:
+        if not self.pipeline and (
+            self.cycle is None or self.cycle.response_complete or not self.cycle.response_started
+        ):
+            if self.cycle is not None:  # a request whose body broke off gets this answer and no other
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
             self.door.metrics.answered("other", status, 0.0)
             self.transport.write(_answer(status, why, b"connection: close\r\n"))
         self.transport.close()

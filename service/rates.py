@@ -1,7 +1,7 @@
 """How often one may come: token buckets by caller, and a count by user that forgets each minute (P7, P10).
 
-A bucket lets in whoever finds it above zero and may go below it, so a batch larger than the rate is not refused for
-ever; it is paid for by a longer wait. Deciding takes the time as an argument.
+A batch larger than a bucket is let in when the bucket is full and leaves it below zero: it is not refused for ever, but
+paid for by a longer wait. Deciding takes the time as an argument.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,13 @@ class Bucket:
         self._since = 0.0
 
     def take(self, number: float, now: float) -> float:
-        """Take `number` tokens and return 0.0, or take none and return the seconds until some are there."""
+        """Take `number` tokens and return 0.0, or take none and return the seconds until they are there."""
         level = min(self._most, self._level + (now - self._since) * self.rate)
         self._since = now
-        if level <= 0:
+        needed = min(number, self._most)
+        if level < needed:
             self._level = level
-            return -level / self.rate + 1e-9
+            return (needed - level) / self.rate
         self._level = level - number
         return 0.0
 

@@ -52,11 +52,12 @@ class Client:
 
 
 @contextmanager
-def running_service(home: Path, log_url: str | None = None) -> Iterator[ServiceProcess]:
-    """Start the service on a free port; kill it at the end if it still runs."""
+def running_service(home: Path, log_url: str | None = None, **settings: str) -> Iterator[ServiceProcess]:
+    """Start the service on a free port, with `settings` by name; kill it at the end if it still runs."""
     announce = home / "service.json"
     environment = os.environ | {"WINNOW_HOME": str(home), "WINNOW_RELOAD_POLL_S": "0.02"}
     environment |= {"WINNOW_REDIS_URL": log_url} if log_url else {}
+    environment |= {f"WINNOW_{name.upper()}": value for name, value in settings.items()}
     process = subprocess.Popen([sys.executable, "-c", _SERVE, str(announce)], env=environment)
     try:
         until(lambda: announce.exists() or process.poll() is not None, _START_TIMEOUT_S)

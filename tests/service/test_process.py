@@ -110,3 +110,14 @@ def test_a_port_that_is_taken_is_said_so(home: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SetupError, match=f"cannot listen on 127.0.0.1 port {port}"):
             serve(ServiceSettings(home=home, port=port))
+
+
+def test_during_the_grace_requests_are_answered_while_balancers_are_sent_away(home: Path) -> None:
+    with running_service(home, drain_grace_s="1") as service, httpx.Client(base_url=service.url, timeout=30) as http:
+        assert http.get("/readyz").status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        until(lambda: http.get("/readyz").status_code == 503)
+        answer = http.post("/v1/score", json={"user_id": "u1", "candidates": ["v1"]})
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert http.get("/livez").status_code == 200
+        assert service.process.wait(30) == 0
