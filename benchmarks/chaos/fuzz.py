@@ -10,7 +10,7 @@ TARGETS = ("feedback", "score", "block", "manifest", "champion", "dedupe", "impr
 
 
 @scenario(
-    fault="inputs made by coverage (atheris) for all readers: feedback, scores, blocks, manifests, champion files, keys",
+    fault="inputs made by coverage (atheris) for every reader: feedback, scores, blocks, manifests, champions, keys",
     invariant="no uncaught exception, both ways of reading agree, and no input takes over 100 ms",
 )
 def fuzz_parsers(work: Path, effort: Effort) -> Outcome:
