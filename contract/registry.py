@@ -70,7 +70,7 @@ class Registry:
             return None
         try:
             return Champion(**json.loads(content))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:  # the last for brackets nested without end
             raise RegistryError(f"{self.champion_file} is not a champion file ({error}); promote a version") from error
 
     def versions(self) -> list[str]:

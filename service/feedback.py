@@ -22,7 +22,7 @@ from service.intake import Intake
 from service.limits import Headers
 from service.metrics import Metrics
 from service.openapi import body_of, problems
-from service.parsing import check_count, parse_json, validate
+from service.parsing import check_count, check_fields, parse_json, validate
 from service.recent import RecentPositives
 from service.settings import ServiceSettings
 from service.slot import Slot
@@ -121,5 +121,7 @@ def read_by_schema(body: bytes, in_lines: bool, max_events: int) -> list[Feedbac
     elif isinstance(given, dict) and "events" not in given:
         given = {"events": [given]}
     if isinstance(given, dict):
+        check_fields(given)
         check_count(given["events"], max_events, "events", "WINNOW_MAX_BATCH_EVENTS")
+        check_fields(given["events"])
     return validate(FeedbackBatch, given).events

@@ -15,6 +15,7 @@ from contract.events import FeedbackEvent
 from service.problems import InvalidBody
 
 ERRORS_SHOWN = 20
+MOST_FIELDS = 32  # of an object: twice what the largest of ours has
 _ERRORS_LISTABLE = 10_000  # listing more of them would hold up the event loop
 _FIELDS = {"events", "requests", *ScoreRequest.model_fields, *Candidate.model_fields, *FeedbackEvent.model_fields}
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -38,6 +39,18 @@ def check_count(values: object, bound: int, what: str, setting: str) -> None:
     """Raise TooLarge if `values` is a list of more than `bound`."""
     if isinstance(values, list) and len(values) > bound:
         raise TooLarge(f"{len(values)} {what} in one request, the bound is {bound}; split it, or raise {setting}")
+
+
+def check_fields(values: object) -> None:
+    """Raise InvalidBody if `values`, or one of a list of values, is an object of far more fields than any of ours.
+
+    Naming every one of 100,000 unknown fields takes pydantic longer than a request may take.
+    """
+    for value in values if isinstance(values, list) else [values]:
+        if isinstance(value, dict) and len(value) > MOST_FIELDS:
+            raise InvalidBody(
+                f"an object has {len(value)} fields, the bound is {MOST_FIELDS}; send those of /openapi.json", []
+            )
 
 
 def validate(model: type[_Body], value: object) -> _Body:

@@ -13,7 +13,7 @@ import msgspec
 
 from contract.api import MAX_TOP_K, Candidate, ScoreBatchRequest, ScoreRequest
 from contract.events import MAX_ID_CHARACTERS, MAX_MS, MAX_TAGS, TAG_SEPARATOR
-from service.parsing import check_count, is_plain, parse_json, validate
+from service.parsing import check_count, check_fields, is_plain, parse_json, validate
 from service.servable import NOTHING_TOLD, Told
 
 _SETTING = "WINNOW_MAX_CANDIDATES"
@@ -82,7 +82,7 @@ def wanted_of(body: bytes, max_candidates: int) -> Wanted:
     found = _fast(_ANYTHING, body)
     if found is None:
         value = parse_json(body)
-        check_count(_candidates_in(value), max_candidates, "candidates", _SETTING)
+        _check(value, max_candidates)
         return _of_request(validate(ScoreRequest, value))
     check_count(found.candidates, max_candidates, "candidates", _SETTING)
     return _of_request(found)
@@ -96,9 +96,12 @@ def batch_of(body: bytes, max_candidates: int) -> list[Wanted]:
         check_count(list(given), max_candidates, "candidates", _SETTING)
         return [_of_request(each) for each in found.requests]
     value = parse_json(body)
+    check_fields(value)
     requests = value.get("requests") if isinstance(value, dict) else None
+    check_count(requests, max_candidates, "requests", _SETTING)  # each has a candidate or more
     asked = chain.from_iterable(map(_candidates_in, requests if isinstance(requests, list) else []))
-    check_count(list(asked), max_candidates, "candidates", _SETTING)
+    _check({"candidates": list(asked)}, max_candidates)
+    check_fields(requests)
     return [_of_request(each) for each in validate(ScoreBatchRequest, value).requests]
 
 
@@ -120,6 +123,14 @@ def _fast(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body | None:
         return decoder.decode(body) if is_plain(body) else None
     except (msgspec.MsgspecError, RecursionError):
         return None
+
+
+def _check(value: object, max_candidates: int) -> None:
+    """Raise an error of the 4xx kind for what would take long to refuse in all its parts."""
+    check_fields(value)
+    candidates = _candidates_in(value)
+    check_count(candidates, max_candidates, "candidates", _SETTING)
+    check_fields(candidates)
 
 
 def _candidates_in(value: object) -> list[object]:

@@ -64,9 +64,19 @@ def test_no_other_text_is_taken(text: str) -> None:
 
 
 def test_one_token_has_one_text() -> None:
-    odd = "+/".join([TOKEN[:1], TOKEN[3:]])
-    for text in (TOKEN + "=", TOKEN + "\n", " " + TOKEN[1:], TOKEN[:-1] + "=", odd, TOKEN[:-4], "é" * 40):
-        assert ISSUED.proof(text, "u1", "v1", NOW_MS) is Proof.FOREIGN
+    tokens = ISSUED.sign("u1", [b"%d" % number for number in range(200)], "000042", NOW_MS)
+    number, odd = next((n, token) for n, token in enumerate(tokens) if {"-", "_"} <= set(token))
+    assert ISSUED.proof(odd, "u1", str(number), NOW_MS) is Proof.VALID
+    for text in (
+        odd.replace("-", "+"),
+        odd.replace("_", "/"),
+        odd + "=",
+        odd + "\n",
+        odd[:-1] + "=",
+        odd[:-4],
+        "é" * 40,
+    ):
+        assert ISSUED.proof(text, "u1", str(number), NOW_MS) is Proof.FOREIGN
 
 
 @pytest.mark.parametrize(

@@ -203,3 +203,10 @@ def test_a_champion_file_that_is_none_is_named(registry: Registry, content: byte
     (registry.directory / CHAMPION_FILE).write_bytes(content)
     with pytest.raises(RegistryError, match=r"champion\.json is not a champion file"):
         registry.champion()
+
+
+def test_a_champion_file_of_brackets_without_end_is_refused_as_none(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.champion_file.write_bytes(b"[" * 100_000)
+    with pytest.raises(RegistryError, match="is not a champion file"):
+        registry.champion()

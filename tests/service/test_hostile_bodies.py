@@ -90,7 +90,7 @@ def test_a_hostile_value_in_a_score_request_is_refused(client: Client, name: str
 
 
 @pytest.mark.parametrize("name", WHOLE_BODIES)
-@pytest.mark.parametrize("path", ["/v1/score", "/v1/feedback", "/v1/labels"])
+@pytest.mark.parametrize("path", ["/v1/score", "/v1/score:batch", "/v1/feedback", "/v1/labels"])
 def test_a_hostile_body_is_refused(client: Client, path: str, name: str) -> None:
     assert_refused(client, path, WHOLE_BODIES[name])
 
@@ -112,6 +112,32 @@ def test_a_time_that_is_none_is_refused(client: Client, at: str) -> None:
 def test_of_two_equal_keys_the_last_is_taken(client: Client) -> None:
     body = b'{"user_id": "u1", "user_id": "u2", "candidates": ["v1"], "candidates": ["v2"]}'
     assert [item["item_id"] for item in client.post("/v1/score", content=body).json()["items"]] == ["v2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/score", b"{%b}"),
+        ("/v1/score", b'{"user_id":"u1","candidates":[{%b}]}'),
+        ("/v1/score:batch", b"{%b}"),
+        ("/v1/score:batch", b'{"requests":[{%b}]}'),
+        ("/v1/score:batch", b'{"requests":[{"user_id":"u1","candidates":[{%b}]}]}'),
+        ("/v1/feedback", b"{%b}"),
+        ("/v1/feedback", b'{"events":[],%b}'),
+        ("/v1/labels", b"[{%b}]"),
+    ],
+)
+def test_an_object_of_very_many_fields_is_refused_for_their_number(client: Client, path: str, body: bytes) -> None:
+    fields = b",".join(b'"%s%d":0' % (SECRET.encode(), number) for number in range(33))
+    problem = assert_refused(client, path, body % fields)
+    assert "fields, the bound is 32; send those of /openapi.json" in problem.detail
+
+
+def test_a_batch_has_no_more_requests_than_candidates(client: Client, settings: ServiceSettings) -> None:
+    body = b'{"requests":[' + b",".join([b"{}"] * (settings.max_candidates + 1)) + b"]}"
+    problem = assert_refused(client, "/v1/score:batch", body)
+    assert problem.status == 413
+    assert problem.detail.startswith("1001 requests in one request, the bound is 1000; split it")
 
 
 def test_an_unknown_field_is_named_by_its_place_only(client: Client) -> None:
