@@ -14,11 +14,10 @@ name exists: it is staged aside, verified, brought to disk and renamed.
 
 import fcntl
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 

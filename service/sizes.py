@@ -36,7 +36,7 @@ def check_sizes(manifest: Manifest) -> None:
 
 def _tables(manifest: Manifest) -> dict[str, int]:
     layout = manifest.layout
-    bounds = {}
+    bounds: dict[str, int] = {}
     for space in SPACES:
         shape = layout.spaces[space]
         bounds |= {

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
+import structlog
 
 from contract.durable import sha256_of
 from contract.errors import ChampionPinned, VersionCorrupt, VersionNotFound
 from contract.event_log import Position
 from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files
 from contract.registry import Registry
+from contract.space import SPACES, check_finite
 from contract.tables import Base, Tables, open_tables
 from models.backbone import RowWise
 from trainer.checkpoint import Account
@@ -29,6 +31,7 @@ from trainer.progressive import Quality
 from trainer.settings import LearnerSettings
 
 _DRIFT_PAIRS = 512
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class DeltaPolicy:
 class Published:
     """What became of one export."""
 
-    version: str
+    version: str | None  # None where nothing could be written
     delta: bool
     verdict: Verdict
     promoted: bool
@@ -73,10 +76,35 @@ class Publisher:
         self._champion: tuple[str, OpenedVersion] | None = None
         self._whole: Whole | None = None  # of this learner: after a restart the first version is whole
         self._whole_due = 0.0
+        self._unwritable = False
 
     def publish(self, learner: Learner, quality: Quality, position: Position, account: Account) -> Published:
-        """Export the learner as it is now, judge it, and promote it if every gate holds and nothing is pinned."""
+        """Export the learner as it is now, judge it, and promote it if every gate holds and nothing is pinned.
+
+        A learner with a number that is not finite is rejected unwritten. Where the registry cannot be written, as on a
+        full disk, what was begun is taken away, the champion stays, and the next call tries again.
+        """
         started = time.monotonic()
+        if sick := not_finite(learner):
+            reason = f"{', '.join(sick)} of the learner is not finite; see its checkpoints"
+            return Published(None, False, Verdict.REJECT, False, [reason], time.monotonic() - started)
+        try:
+            published = self._publish(learner, quality, position, account, started)
+        except OSError as error:
+            self.registry.clear_staging()
+            reason = f"the registry cannot be written ({error}); the champion stays, and this is tried again"
+            if not self._unwritable:
+                log.error("registry_unwritable", reason=reason)
+            self._unwritable = True
+            return Published(None, False, Verdict.HOLD, False, [reason], time.monotonic() - started)
+        if self._unwritable:
+            log.info("registry_writable_again", version=published.version)
+        self._unwritable = False
+        return published
+
+    def _publish(
+        self, learner: Learner, quality: Quality, position: Position, account: Account, started: float
+    ) -> Published:
         exported, opened = self._export(learner)
         report = self._report(exported, opened, learner, quality)
         judgement = judge_candidate(report, self._policy)
@@ -142,7 +170,7 @@ class Publisher:
         holdout_auc = auc(ours, said)
         return CandidateReport(
             events=learner.stepped,
-            finite=bool(np.isfinite(ours).all() and np.isfinite(parity_gap)),
+            finite=bool(np.isfinite(ours).all() and np.isfinite(parity_gap) and within_reason(opened.tables)),
             parity_gap=parity_gap,
             holdout_positives=int(said.sum()),
             holdout_auc=holdout_auc,
@@ -207,6 +235,27 @@ class Publisher:
             layout=exported.layout,
             files=digest_files(exported.directory),
         )
+
+
+def not_finite(learner: Learner) -> list[str]:
+    """Return the names of the learner's scalars and tables that hold a number that is not finite."""
+    tables = learner.evidence.tables()
+    found = {
+        "prior": [learner.evidence.positive_rate],
+        "calibration": list(learner.annotator.calibration.model_dump().values()),
+        "belief": [*learner.annotator.coefficients, *tables.cell_llr.ravel(), *tables.histogram.ravel()],
+    }
+    return [name for name, numbers in found.items() if not np.isfinite(np.asarray(numbers, np.float64)).all()]
+
+
+def within_reason(tables: Tables) -> bool:
+    """Return whether every number of a version's own tables is one that the service would serve."""
+    try:
+        for space in SPACES:
+            check_finite(getattr(tables, space), space)
+    except VersionCorrupt:
+        return False
+    return True
 
 
 def drift(opened: OpenedVersion, learner: Learner) -> float:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from contract.errors import VersionCorrupt
-from contract.registry import Champion, Registry
+from contract.pointer import Champion
+from contract.registry import Registry
 from contract.settings import HomeSettings
 from winnow.complaints import one_line_errors
 
