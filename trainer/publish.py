@@ -94,7 +94,7 @@ class Publisher:
             self.registry.clear_staging()
             reason = f"the registry cannot be written ({error}); the champion stays, and this is tried again"
             if not self._unwritable:
-                log.error("registry_unwritable", reason=reason)
+                log.warning("registry_unwritable", reason=reason)
             self._unwritable = True
             return Published(None, False, Verdict.HOLD, False, [reason], time.monotonic() - started)
         if self._unwritable:
