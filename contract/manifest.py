@@ -34,7 +34,10 @@ An onnxruntime for serving computes every output of its graph, whether it is ask
 microsecond or more: the graph holds what depends on the backbone or must be calibrated, and no more.
 """
 
+import stat
+from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -46,17 +49,22 @@ MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.onnx"
 PROBE_FILE = "probe.json"
 SCHEMA = 3
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_FILES = 64
+MAX_TOLERANCE = 1e-3  # a probe that takes any answer proves nothing
+_LATEST_MS = 4_102_444_800_000  # 2100: a clock that is an hour off is no fault of the version, one in 3000 is
+_FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FileDigest(_Frozen):
     """One file of a version."""
 
     sha256: str
-    bytes: int
+    bytes: int = Field(ge=0)
 
 
 class Calibration(_Frozen):
@@ -71,7 +79,9 @@ class TrainedThrough(_Frozen):
     """Which events are in a version."""
 
     events: int = Field(description="events stepped through since the first, the gate's holdout included")
-    acknowledged_ms: int = Field(description="server time below which every acknowledged event is in")
+    acknowledged_ms: int = Field(
+        ge=0, le=_LATEST_MS, description="server time below which every acknowledged event is in"
+    )
     event_at_ms: int = Field(description="latest event time seen")
     position: dict[str, str] = Field(description="partition -> last stream id")
 
@@ -80,20 +90,20 @@ class Manifest(_Frozen):
     """Everything about a version but its number, which the registry gives."""
 
     schema_version: int = SCHEMA
-    created_ms: int
+    created_ms: int = Field(ge=0, le=_LATEST_MS)
     producer: str = Field(description="package and release that wrote it")
     backbone: str
     target: str
     seed: int
     parent: str | None = Field(description="the champion when it was made")
     trained_through: TrainedThrough
-    prior: float = Field(description="share of explicit positives among recent exposures")
+    prior: float = Field(ge=0, le=1, description="share of explicit positives among recent exposures")
     calibration: Calibration
     metrics: dict[str, float | None]
     verdict: str = Field(description="what the gate said: PROMOTE, HOLD or REJECT")
     reasons: list[str]
     layout: Layout = Field(description="how its tables lie and what they are summed with")
-    files: dict[str, FileDigest]
+    files: dict[Annotated[str, Field(pattern=_FILE_NAME)], FileDigest] = Field(max_length=MAX_FILES)
 
 
 class _AnySchema(BaseModel):
@@ -114,7 +124,7 @@ class Probe(_Frozen):
     confidence: list[float]
     label: list[int]
     watch: list[float]
-    tolerance: float = 1e-5
+    tolerance: float = Field(default=1e-5, gt=0, le=MAX_TOLERANCE)
 
 
 def digest_files(directory: Path) -> dict[str, FileDigest]:
@@ -129,8 +139,13 @@ def digest_files(directory: Path) -> dict[str, FileDigest]:
 def read_manifest(directory: Path) -> Manifest:
     """Read a version's manifest. Raises VersionCorrupt if it is missing or not one of this schema."""
     path = directory / MANIFEST_FILE
-    if path.is_symlink() or not path.is_file():
+    size = _size(path)
+    if size is None:
         raise VersionCorrupt(f"version {directory.name}: {MANIFEST_FILE} is missing or not a plain file")
+    if size > MAX_MANIFEST_BYTES:
+        raise VersionCorrupt(
+            f"version {directory.name}: {MANIFEST_FILE} has {size} bytes, the bound is {MAX_MANIFEST_BYTES}"
+        )
     try:
         content = path.read_bytes()
         schema = _AnySchema.model_validate_json(content).schema_version
@@ -140,25 +155,44 @@ def read_manifest(directory: Path) -> Manifest:
             )
         return Manifest.model_validate_json(content)
     except (OSError, ValidationError) as error:
-        raise VersionCorrupt(
-            f"version {directory.name}: no readable {MANIFEST_FILE} ({type(error).__name__})"
-        ) from error
+        raise VersionCorrupt(f"version {directory.name}: no readable {MANIFEST_FILE} ({_complaint(error)})") from error
 
 
 def verify_files(directory: Path, manifest: Manifest) -> None:
-    """Compare every file with the manifest. Raises VersionCorrupt naming the first that differs."""
-    present = {path.name for path in directory.iterdir()} - {MANIFEST_FILE}
+    """Compare every file with the manifest. Raises VersionCorrupt naming the first that differs.
+
+    All names and sizes are looked at before any content is, so that what is far too large is refused at once.
+    """
+    present = {path.name for path in islice(directory.iterdir(), MAX_FILES + 2)} - {MANIFEST_FILE}
     if extra := present - manifest.files.keys():
         raise VersionCorrupt(f"version {directory.name}: file {min(extra)} is not in the manifest")
     for name, expected in manifest.files.items():
-        path = directory / name
-        if name not in present or path.is_symlink() or not path.is_file():  # `present` holds no ../name
+        size = _size(directory / name)  # the manifest takes no ../name
+        if size is None:
             raise VersionCorrupt(f"version {directory.name}: file {name} is missing or not a plain file")
-        if path.stat().st_size != expected.bytes:
+        if size != expected.bytes:
             raise VersionCorrupt(
-                f"version {directory.name}: {name} has {path.stat().st_size} bytes, the manifest says {expected.bytes}"
+                f"version {directory.name}: {name} has {size} bytes, the manifest says {expected.bytes}"
             )
-        if sha256_of(path) != expected.sha256:
+    for name, expected in manifest.files.items():
+        if sha256_of(directory / name) != expected.sha256:
             raise VersionCorrupt(
                 f"version {directory.name}: sha256 of {name} differs from the manifest; stage it again"
             )
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a plain file; None for what is none: a link, a pipe, a device, a directory, nothing."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _complaint(error: OSError | ValidationError) -> str:
+    """Return what is wrong with a manifest, in a line, without what it held."""
+    if isinstance(error, OSError):
+        return type(error).__name__
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part)[:40] for part in first['loc']) or 'JSON'}: {first['msg'][:120]}"

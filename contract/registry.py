@@ -2,7 +2,8 @@
 
     registry/
       champion.json       the pointer, replaced atomically; the service watches this file and nothing else
-      history.jsonl       every change of the pointer: when, what, why
+      healthy.json        the version that the trainer would roll back to by itself; never pruned
+      history.jsonl       every change of the pointer: who, when, what, why (contract.pointer)
       versions/000001/    immutable
       staging/            being written
       quarantine/000007/  refused, kept for inspection
@@ -13,31 +14,20 @@ name exists: it is staged aside, verified, brought to disk and renamed.
 
 import fcntl
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
 from contract.durable import sync_directory, sync_file, write_atomically
 from contract.errors import ChampionPinned, RegistryError, VersionCorrupt, VersionNotFound
 from contract.manifest import Manifest, read_manifest, verify_files
+from contract.pointer import TRAINER, Champion, known_changes, parse_champion, read_history, way_back, write_change
 
 CHAMPION_FILE = "champion.json"
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The version to serve, and how it came to be."""
-
-    version: str
-    previous: str | None
-    pinned: bool
-    why: str
-    changed_ms: int
+HEALTHY_FILE = "healthy.json"
 
 
 class Registry:
@@ -69,7 +59,7 @@ class Registry:
         except FileNotFoundError:
             return None
         try:
-            return Champion(**json.loads(content))
+            return parse_champion(content)
         except (ValueError, TypeError, RecursionError) as error:  # the last for brackets nested without end
             raise RegistryError(f"{self.champion_file} is not a champion file ({error}); promote a version") from error
 
@@ -121,7 +111,7 @@ class Registry:
             sync_directory(parent)
         return version
 
-    def promote(self, version: str, why: str) -> Champion:
+    def promote(self, version: str, why: str, *, who: str = TRAINER) -> Champion:
         """Make `version` the champion. Raises ChampionPinned while an operator holds another."""
         with self._lock():
             current = self.champion()
@@ -129,28 +119,84 @@ class Registry:
                 raise ChampionPinned(
                     f"version {current.version} is pinned ({current.why}); unpin it to promote {version}"
                 )
-            return self._point(version, why, pinned=False, current=current)
+            return self._point(version, "promote", why, who, current)
 
-    def pin(self, version: str, why: str) -> Champion:
+    def pin(self, version: str, why: str, *, who: str = TRAINER) -> Champion:
         """Make `version` the champion and keep it until `unpin`."""
         with self._lock():
-            return self._point(version, why, pinned=True, current=self.champion())
+            return self._point(version, "pin", why, who, self.champion())
 
-    def unpin(self, why: str) -> Champion:
+    def unpin(self, why: str, *, who: str = TRAINER) -> Champion:
         """Let the next promotion replace the champion again."""
         with self._lock():
             current = self.champion()
             if current is None:
                 raise VersionNotFound("there is no champion to unpin")
-            return self._write(Champion(current.version, current.previous, False, why, _now_ms()))
+            return self._write(
+                Champion(current.version, current.previous, False, why, _now_ms(), who, "unpin", current.version)
+            )
 
-    def rollback(self, why: str) -> Champion:
-        """Go back to the previous champion, and pin it so that the trainer does not undo it."""
+    def lift(self, version: str, why: str, *, who: str = TRAINER) -> bool:
+        """Unpin the champion if it is still `version`, pinned by `who`; return whether it was. Others' pins stay."""
         with self._lock():
             current = self.champion()
-            if current is None or current.previous is None:
-                raise VersionNotFound("there is no earlier champion to go back to")
-            return self._point(current.previous, why, pinned=True, current=current)
+            if current is None or not current.pinned or (current.version, current.who) != (version, who):
+                return False
+            self._write(Champion(version, current.previous, False, why, _now_ms(), who, "unpin", version))
+            return True
+
+    def rollback(
+        self,
+        why: str,
+        *,
+        who: str = TRAINER,
+        to: str | None = None,
+        before_ms: int | None = None,
+        over_a_pin: bool = True,
+    ) -> Champion:
+        """Go back to the champion before this one, and pin it so that the trainer does not undo it.
+
+        A second rollback in a row goes further back. Versions that are gone, in quarantine or damaged are passed over.
+        `to` names the version instead, `before_ms` what was champion before that time. Raises VersionNotFound if there
+        is none, VersionCorrupt if `to` is damaged, and ChampionPinned if a pin is in the way and may not be replaced.
+        """
+        with self._lock():
+            current = self.champion()
+            if current and current.pinned and not over_a_pin:
+                raise ChampionPinned(f"version {current.version} is pinned ({current.why}); it stays")
+            if to is not None:
+                self.verify(to)
+                return self._point(to, "rollback", why, who, current)
+            way = [] if current is None else way_back(known_changes(self._history_file, current), before_ms)
+            for version in way:
+                if self._is_whole(version):
+                    return self._point(version, "rollback", why, who, current)
+            passed = f"; {', '.join(way[:5])} are gone or damaged" if way else ""
+            raise VersionNotFound(f"there is no earlier champion to go back to{passed}; promote or pin a version")
+
+    def _is_whole(self, version: str) -> bool:
+        try:
+            if version not in self.versions():
+                return False
+            base = self.verify(version).layout.base
+            if base is not None:
+                self.verify(base.version)
+        except (VersionCorrupt, VersionNotFound):
+            return False
+        return True
+
+    def healthy(self) -> str | None:
+        """Return the version that was last found healthy while it was served, if it is still there."""
+        try:
+            version = json.loads((self.directory / HEALTHY_FILE).read_bytes())["version"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return version if version in self.versions() else None
+
+    def note_healthy(self, version: str) -> None:
+        """Remember a version as healthy: it is kept until another is."""
+        with self._lock():
+            write_atomically(self.directory / HEALTHY_FILE, json.dumps({"version": version}).encode())
 
     def quarantine(self, version: str) -> None:
         """Move a version that must not be served out of reach. The champion cannot be."""
@@ -165,12 +211,14 @@ class Registry:
     def prune(self, keep: int) -> list[str]:
         """Delete all but the newest `keep` whole versions, as many deltas, and as many in quarantine; return what went.
 
-        The champion, the one before it, and the newest of all, whose number must not come again, always stay, and so
-        does whatever a delta stands on that stays.
+        The champion, the one before it, the one it replaced, the one last found healthy, and the newest of all, whose
+        number must not come again, always stay, and so does whatever a delta stands on that stays. What goes is moved
+        aside first: no name in `versions/` ever stands for half a version.
         """
         with self._lock():
             champion = self.champion()
-            held = {champion.version, champion.previous} if champion else set()
+            held = {champion.version, champion.previous, champion.replaced} if champion else set()
+            held.add(self.healthy())
             held.add(f"{self._highest():06d}")
             present = self.versions()
             deltas = [version for version in present if self.base_of(version)]
@@ -180,10 +228,10 @@ class Registry:
             old = sorted(aged - stood_on, key=int)
             refused = [version for version in _all_but_newest(self.quarantined(), keep) if version not in held]
             for version in reversed(old):  # a delta goes before what it stands on
-                shutil.rmtree(self.versions_directory / version)
+                self._delete(self.versions_directory / version)
                 self._bases.pop(version, None)
             for version in refused:
-                shutil.rmtree(self.quarantine_directory / version)
+                self._delete(self.quarantine_directory / version)
             return old + refused
 
     def base_of(self, version: str) -> str | None:
@@ -196,6 +244,11 @@ class Registry:
             self._bases[version] = base.version if base else None
         return self._bases[version]
 
+    def _delete(self, directory: Path) -> None:
+        going = self.new_staging() / directory.name
+        directory.rename(going)
+        shutil.rmtree(going.parent)
+
     def clear_staging(self) -> None:
         """Delete what a crashed writer left. Only the trainer that holds its lock may call it."""
         for path in self.staging_directory.iterdir():
@@ -203,29 +256,24 @@ class Registry:
 
     def history(self) -> list[Champion]:
         """Return every change of the pointer, oldest first. A line that a power loss cut short is passed over."""
-        changes = []
-        for line in self._history_file.read_bytes().splitlines() if self._history_file.exists() else []:
-            with suppress(ValueError, TypeError):
-                changes.append(Champion(**json.loads(line)))
-        return changes
+        return read_history(self._history_file)
 
-    def _point(self, version: str, why: str, pinned: bool, current: Champion | None) -> Champion:
+    def _point(self, version: str, act: str, why: str, who: str, current: Champion | None) -> Champion:
         if version not in self.versions():
             self.path(version)  # names what is there, if it is nowhere
             raise RegistryError(f"version {version} is in quarantine and cannot be served")
         previous = None
-        if current:
+        if current and act == "rollback":
+            changes = [*known_changes(self._history_file, current), Champion(version, None, True, why, 0, who, act)]
+            previous = next((one for one in way_back(changes) if one in self.versions()), None)
+        elif current:
             previous = current.previous if current.version == version else current.version
-        return self._write(Champion(version, previous, pinned, why, _now_ms()))
+        replaced = current.version if current else None
+        pinned = act in ("pin", "rollback")
+        return self._write(Champion(version, previous, pinned, why, _now_ms(), who, act, replaced))
 
     def _write(self, champion: Champion) -> Champion:
-        line = json.dumps(asdict(champion)).encode() + b"\n"
-        with self._history_file.open("a+b") as file:
-            file.seek(max(0, file.tell() - 1))
-            file.write(line if file.read(1) in (b"", b"\n") else b"\n" + line)  # never onto a line cut short
-            file.flush()
-            os.fsync(file.fileno())
-        write_atomically(self.champion_file, line)
+        write_change(self.champion_file, self._history_file, champion)
         return champion
 
     def _highest(self) -> int:

@@ -42,6 +42,9 @@ TERMS = 2  # explicit, watch
 EXPLICIT, WATCH = 0, 1
 AS_IN_BASE = -1
 NO_ROWS = np.zeros(0, np.int32)
+MAX_ROWS = 2**31 - 1
+MAX_WIDTH = 4_096
+MAX_NUMBER = 1e4  # of a table: logits are of a few units, so beyond it a number is a fault, finite or not
 FULLEST = 0.75  # share of an index's slots that may be taken
 _KIND = {"terms": "<f4", "vectors": "<f4", "keys": "<u8", "rows": "<i4", "changed": "<i4"}
 
@@ -51,9 +54,9 @@ class SpaceShape(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rows: int = Field(ge=1, description="rows of the tables, row 0 (unknown, or nothing) included")
-    width: int = Field(ge=0, description="numbers in a vector, 0 where the backbone reads none")
-    slots: int = Field(ge=0, description="slots of the id index, 0 where there is none")
+    rows: int = Field(ge=1, le=MAX_ROWS, description="rows of the tables, row 0 (unknown, or nothing) included")
+    width: int = Field(ge=0, le=MAX_WIDTH, description="numbers in a vector, 0 where the backbone reads none")
+    slots: int = Field(ge=0, le=2 * MAX_ROWS, description="slots of the id index, 0 where there is none")
     known_ids: int = Field(ge=0, description="ids in the index; in a delta those that came since its base")
 
 
@@ -180,7 +183,7 @@ def open_space(directory: Path, space: str, shape: SpaceShape, base: Space | Non
 
 
 def check_finite(space: Space, name: str) -> None:
-    """Raise VersionCorrupt if a table of the version's own holds a number that is not finite.
+    """Raise VersionCorrupt if a table of the version's own holds a number that is not finite, or is beyond MAX_NUMBER.
 
     It reads every page by the very map that is served from, a few MB at a time, so that no request is the first to.
     """
@@ -190,8 +193,12 @@ def check_finite(space: Space, name: str) -> None:
             continue
         step = max(1, (1 << 20) // table.shape[1])
         for start in range(0, len(table), step):
-            if not np.isfinite(table[start : start + step]).all():
+            part = table[start : start + step]
+            least, most = part.min(), part.max()  # nan if any is
+            if not (np.isfinite(least) and np.isfinite(most)):
                 raise VersionCorrupt(f"{name}.{what}.bin holds a number that is not finite")
+            if max(-least, most) > MAX_NUMBER:
+                raise VersionCorrupt(f"{name}.{what}.bin holds {max(-least, most):.3g}, the bound is {MAX_NUMBER:g}")
 
 
 def _open_index(directory: Path, space: str, shape: SpaceShape) -> HashIndex:

@@ -22,7 +22,7 @@ MAX_HISTORY = 512
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Spaces(_Frozen):
@@ -40,7 +40,7 @@ class Spaces(_Frozen):
 class Base(_Frozen):
     """The whole version that a delta stands on."""
 
-    version: str
+    version: str = Field(pattern=r"^[0-9]{1,12}$")
     manifest_sha256: str = Field(description="of its manifest, and so of all its files")
 
 

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from contract.errors import ChampionPinned, RegistryError, VersionCorrupt, VersionNotFound
-from contract.registry import Champion, Registry
+from contract.pointer import Champion
+from contract.registry import Registry
 from service import problems
 from service.access import is_loopback, needed_for_admin
 from service.health import Liveness
@@ -101,15 +102,15 @@ def admin_app(registry: Registry, keys: KeyRing, limits: Limits, metrics: Metric
 
 def _act(registry: Registry, action: _Action, version: str, why: str, who: str) -> Champion:
     """Change the pointer as `winnow models` does. The one place that says who did it."""
-    reason = f"{why} (admin key {who})"
+    by = f"admin key {who}"
     if action == "unpin":
-        return registry.unpin(reason)
+        return registry.unpin(why, who=by)
     if action == "rollback":
-        return registry.rollback(reason)
+        return registry.rollback(why, who=by)
     if version in registry.quarantined():
         raise HTTPException(409, f"version {version} is in quarantine and cannot be served")
     registry.verify(version)
-    return registry.promote(version, reason) if action == "promote" else registry.pin(version, reason)
+    return registry.promote(version, why, who=by) if action == "promote" else registry.pin(version, why, who=by)
 
 
 async def _reason_in(request: Request, limits: Limits) -> str:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from contract.errors import VersionCorrupt
 from contract.tables import Feed, Tables
+from service.graph_file import check_graph_file
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # importing it would otherwise report to its maker
 import onnxruntime
@@ -31,8 +32,13 @@ class Graph:
     """One graph, open. Safe to run in several threads at once."""
 
     def __init__(self, path: Path, tables: Tables) -> None:
-        """Open the graph. Raises VersionCorrupt if it does not read what `tables` feed it, or gives something else."""
-        self._session = onnxruntime.InferenceSession(str(path), _options(), ["CPUExecutionProvider"])
+        """Open the graph. Raises VersionCorrupt if its file holds what it may not, or it has another signature.
+
+        onnxruntime is given the bytes that were looked at, and no path.
+        """
+        content = path.read_bytes()
+        check_graph_file(content)
+        self._session = onnxruntime.InferenceSession(content, _options(), ["CPUExecutionProvider"])
         inputs = {node.name: node.type for node in self._session.get_inputs()}
         outputs = {node.name: node.type for node in self._session.get_outputs()}
         _check_signature(inputs, outputs, tables)

@@ -10,7 +10,8 @@ from fastapi import APIRouter
 from contract.api import ModelsResponse, ModelSummary, ServingModel
 from contract.errors import RegistryError, VersionCorrupt, VersionNotFound
 from contract.manifest import Calibration, FileDigest, Manifest, TrainedThrough
-from contract.registry import Champion, Registry
+from contract.pointer import Champion
+from contract.registry import Registry
 from contract.space import SpaceShape
 from contract.tables import Base, Layout, Spaces
 from service.openapi import problems

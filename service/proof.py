@@ -1,8 +1,13 @@
 """From the files of a version to a servable, or to the reason why not (P4).
 
-`open_version` refuses a version whose files differ from its manifest, whose tables hold a number that is not finite, or
-whose graph does not give the probe's answers when it is asked the way requests ask it. Of a delta only its own files
-are read where what it stands on is in use already.
+`open_version` refuses a version whose files differ from its manifest, whose tables hold a number that is not finite or
+beyond reason, whose graph's file holds more than a graph, or whose graph does not give the probe's answers when it is
+asked the way requests ask it. Answers must also agree with each other and with the manifest's calibration, so a probe
+that was made by the fault itself does not hide it. Of a delta only its own files are read where what it stands on is in
+use already.
+
+What a probe of some rows cannot show is a wrong number in a row that it does not ask for: that rests on the digests,
+and so on who may write the registry (docs/decisions/0014).
 """
 
 from datetime import UTC, datetime
@@ -11,17 +16,30 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from contract.belief import BELIEF_FILE, read_belief
+from contract.belief import read_belief, sigmoid
 from contract.durable import sha256_of
 from contract.errors import VersionCorrupt
-from contract.histories import HISTORY_FILE
-from contract.manifest import MANIFEST_FILE, MODEL_FILE, PROBE_FILE, Manifest, Probe, read_manifest, verify_files
+from contract.manifest import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    PROBE_FILE,
+    Calibration,
+    Manifest,
+    Probe,
+    read_manifest,
+    verify_files,
+)
 from contract.side import ITEM_SLOTS, SIDE_SLOTS, SURFACE
 from contract.space import SPACES, check_finite
 from contract.tables import Base, Feed, Tables, Terms, open_tables, watch_logit
 from service.graph import Graph
 from service.servable import LoadedVersion, Whole
+from service.sizes import check_sizes
 
+MAX_LOGIT = 100.0  # a probability of 1 - 1e-43
+_MOVED_TOLERANCE = 1e-3  # float32 beside logits of up to MAX_LOGIT
+_ROUNDING = 1e-4
+_ALIKE_ROWS = 8  # of so many rows with one answer for all, it is no model that answers
 _ONE_USER_RUNS = 4  # users of the probe who are asked for alone, as scores are; each holds up the event loop a little
 
 
@@ -46,10 +64,11 @@ def open_version(directory: Path, held: Whole | None = None) -> LoadedVersion:
 def _read(directory: Path) -> Manifest:
     """Return the manifest, once every file is what it says and none is missing."""
     manifest = read_manifest(directory)
+    try:
+        check_sizes(manifest)
+    except VersionCorrupt as error:
+        raise VersionCorrupt(f"version {directory.name}: {error}") from error
     verify_files(directory, manifest)
-    required = {MODEL_FILE, BELIEF_FILE, PROBE_FILE, *([HISTORY_FILE] if manifest.layout.history else [])}
-    if missing := required - manifest.files.keys():
-        raise VersionCorrupt(f"version {directory.name}: it needs {min(missing)}, which is not in the manifest")
     return manifest
 
 
@@ -57,6 +76,10 @@ def _base(versions: Path, base: Base, held: Whole | None) -> Whole:
     if held is not None and held.manifest_sha256 == base.manifest_sha256:
         return held
     directory = versions / base.version
+    if read_manifest(directory).layout.base is not None:
+        raise VersionCorrupt(
+            f"it stands on version {base.version}, which is a delta itself; deltas stand on whole ones"
+        )
     found = _whole(directory, _read(directory))
     if found.manifest_sha256 != base.manifest_sha256:
         raise VersionCorrupt(f"it stands on another version {base.version} than the one in the registry")
@@ -82,7 +105,9 @@ def _open(directory: Path, manifest: Manifest, base: Whole | None) -> LoadedVers
     tables = _open_tables(directory, manifest, base.tables) if base else whole.tables
     belief = read_belief(directory)
     graph = Graph(directory / MODEL_FILE, tables)
-    _replay(graph, tables, Probe.model_validate_json((directory / PROBE_FILE).read_bytes()))
+    probe = Probe.model_validate_json((directory / PROBE_FILE).read_bytes())
+    _replay(graph, tables, probe)
+    check_consistent(probe, manifest.calibration)
     through_ms = manifest.trained_through.acknowledged_ms
     datetime.fromtimestamp(through_ms / 1000, UTC)  # every answer will show it
     return LoadedVersion(
@@ -135,9 +160,39 @@ def _table(rows: list[list[int]], shape: tuple[int, int], what: str, bound: int)
 
 def _compare(graph: Graph, probe: Probe, chosen: npt.NDArray[np.int64], terms: Terms, feed: Feed) -> None:
     answers = graph.run(feed)._asdict() | {"watch": watch_logit(terms)}
+    moved = graph.run(feed | {"plain": feed["plain"] + np.float32(1)}).logit - answers["logit"]
+    if not (np.abs(moved - 1) <= _MOVED_TOLERANCE).all():
+        raise VersionCorrupt("logit is not the match and the plain terms: one more of these does not add one to it")
     for output, answer in answers.items():
         expected = np.array(getattr(probe, output))[chosen]
         if answer.shape != expected.shape or not np.isfinite(answer).all():
             raise VersionCorrupt(f"{output} has shape {answer.shape} where {expected.shape} is due, or is not finite")
         if not (worst := float(np.abs(answer - expected).max())) <= probe.tolerance:
             raise VersionCorrupt(f"{output} is {worst:.3g} away from the probe, the bound is {probe.tolerance:g}")
+
+
+def check_consistent(probe: Probe, calibration: Calibration) -> None:
+    """Raise VersionCorrupt if the probe's answers, which the graph has given by now, cannot be a model's.
+
+    score = sigmoid(scale * logit + offset), label = score > threshold, confidence = score or 1 - score by the label;
+    and logits that differ from row to row, within reason.
+    """
+    logit, score = np.array(probe.logit), np.array(probe.score)
+    if calibration.scale <= 0 or not 0 <= calibration.threshold <= 1:
+        raise VersionCorrupt(f"calibration: scale {calibration.scale:g}, which should be over 0, and threshold "
+                             f"{calibration.threshold:g}, which should be of 0 to 1")  # fmt: skip
+    if (most := float(np.abs(logit).max())) > MAX_LOGIT:
+        raise VersionCorrupt(f"a logit of the probe is {most:.3g}, the bound is {MAX_LOGIT:g}")
+    if len(logit) >= _ALIKE_ROWS and np.ptp(logit) == 0:
+        raise VersionCorrupt(
+            f"all {len(logit)} rows of the probe have one logit, {logit[0]:.3g}: it tells nothing apart"
+        )
+    due = {"score": sigmoid(calibration.scale * logit + calibration.offset)}
+    near = np.abs(due["score"] - calibration.threshold) <= _ROUNDING  # there the label may fall either way
+    label = np.array(probe.label) != 0
+    due["confidence"] = np.where(label, score, 1 - score)
+    for output, expected in due.items():
+        if not (worst := float(np.abs(np.array(getattr(probe, output)) - expected).max())) <= _ROUNDING:
+            raise VersionCorrupt(f"{output} is {worst:.3g} away from what logit and calibration make it")
+    if (wrong := ~near & (label != (due["score"] > calibration.threshold))).any():
+        raise VersionCorrupt(f"label of {int(wrong.sum())} rows is not whether the score exceeds the threshold")

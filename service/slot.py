@@ -17,7 +17,8 @@ import structlog
 
 from contract.api import ServedModel
 from contract.errors import RegistryError, VersionCorrupt
-from contract.registry import Champion, Registry
+from contract.pointer import Champion
+from contract.registry import Registry
 from service.metrics import Metrics
 from service.proof import open_version
 from service.servable import LoadedVersion, Servable

@@ -42,7 +42,8 @@ class Annotator:
     def calibration(self) -> Calibration:
         """Return the score's calibration and the operating threshold."""
         scale, offset = self._score.coefficients
-        return Calibration(scale=float(scale), offset=float(offset), threshold=self._threshold)
+        # Unchecked: one that is not finite must be rejected by the publisher, not end the step that reports it.
+        return Calibration.model_construct(scale=float(scale), offset=float(offset), threshold=self._threshold)
 
     def believe(self, logit: Floats, watch_counts: Floats, llr: Floats) -> Floats:
         """Return w. Shapes [N], [N], [N, 2] -> [N]."""

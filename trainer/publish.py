@@ -16,6 +16,7 @@ from contract.errors import ChampionPinned, VersionCorrupt, VersionNotFound
 from contract.event_log import Position
 from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files
 from contract.registry import Registry
+from contract.space import SPACES, check_finite
 from contract.tables import Base, Tables, open_tables
 from models.backbone import RowWise
 from trainer.checkpoint import Account
@@ -45,7 +46,7 @@ class DeltaPolicy:
 class Published:
     """What became of one export."""
 
-    version: str
+    version: str  # empty where nothing was fit to be written
     delta: bool
     verdict: Verdict
     promoted: bool
@@ -75,8 +76,15 @@ class Publisher:
         self._whole_due = 0.0
 
     def publish(self, learner: Learner, quality: Quality, position: Position, account: Account) -> Published:
-        """Export the learner as it is now, judge it, and promote it if every gate holds and nothing is pinned."""
+        """Export the learner as it is now, judge it, and promote it if every gate holds and nothing is pinned.
+
+        A learner with a number that is not finite is rejected unwritten. Raises OSError where the registry cannot be
+        written: the champion stays, and what was begun is left in staging.
+        """
         started = time.monotonic()
+        if sick := not_finite(learner):
+            reason = f"{', '.join(sick)} of the learner is not finite; see its checkpoints"
+            return Published("", False, Verdict.REJECT, False, [reason], time.monotonic() - started)
         exported, opened = self._export(learner)
         report = self._report(exported, opened, learner, quality)
         judgement = judge_candidate(report, self._policy)
@@ -146,7 +154,7 @@ class Publisher:
         holdout_auc = auc(ours, said)
         return CandidateReport(
             events=learner.stepped,
-            finite=bool(np.isfinite(ours).all() and np.isfinite(parity_gap)),
+            finite=bool(np.isfinite(ours).all() and np.isfinite(parity_gap) and within_reason(opened.tables)),
             parity_gap=parity_gap,
             holdout_positives=int(said.sum()),
             holdout_auc=holdout_auc,
@@ -211,6 +219,27 @@ class Publisher:
             layout=exported.layout,
             files=digest_files(exported.directory),
         )
+
+
+def not_finite(learner: Learner) -> list[str]:
+    """Return the names of the learner's scalars and tables that hold a number that is not finite."""
+    tables = learner.evidence.tables()
+    found = {
+        "prior": [learner.evidence.positive_rate],
+        "calibration": list(learner.annotator.calibration.model_dump().values()),
+        "belief": [*learner.annotator.coefficients, *tables.cell_llr.ravel(), *tables.histogram.ravel()],
+    }
+    return [name for name, numbers in found.items() if not np.isfinite(np.asarray(numbers, np.float64)).all()]
+
+
+def within_reason(tables: Tables) -> bool:
+    """Return whether every number of a version's own tables is one that the service would serve."""
+    try:
+        for space in SPACES:
+            check_finite(getattr(tables, space), space)
+    except VersionCorrupt:
+        return False
+    return True
 
 
 def drift(opened: OpenedVersion, learner: Learner) -> float:

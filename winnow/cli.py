@@ -15,13 +15,18 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.denoising.command import denoise
-from benchmarks.serving import command as serving_bench
-from benchmarks.speed.command import train as bench_train
 from contract.errors import SetupError
 from contract.settings import LogSettings, TelemetrySettings
 from contract.telemetry import configure_logs
-from winnow import child, dead_letters_command, forget_command, keys_command, models_command, secrets_command
+from winnow import (
+    bench_command,
+    child,
+    dead_letters_command,
+    forget_command,
+    keys_command,
+    models_command,
+    secrets_command,
+)
 from winnow.complaints import one_line_errors
 from winnow.embedded_log import EmbeddedLog
 
@@ -36,15 +41,7 @@ app.command()(forget_command.forget)
 labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
 
-bench_app = typer.Typer(help="Every claim, measured on this machine.", no_args_is_help=True)
-app.add_typer(bench_app, name="bench")
-bench_app.command("denoise")(one_line_errors(denoise))
-bench_app.command("train")(one_line_errors(bench_train))
-bench_app.command("serve")(one_line_errors(serving_bench.serve))
-bench_app.command("ingest")(one_line_errors(serving_bench.ingest))
-bench_app.command("swap")(one_line_errors(serving_bench.swap))
-bench_app.command("fresh")(one_line_errors(serving_bench.fresh))
-bench_app.command("grow")(one_line_errors(serving_bench.grow))
+app.add_typer(bench_command.app, name="bench")
 
 console = Console()
 _Settings = TypeVar("_Settings", bound=LogSettings)

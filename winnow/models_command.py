@@ -1,5 +1,7 @@
 """`winnow models`: look at versions, and choose which one is served."""
 
+import getpass
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from contract.registry import Champion, Registry
+from contract.errors import VersionCorrupt
+from contract.pointer import Champion
+from contract.registry import Registry
 from contract.settings import HomeSettings
 from winnow.complaints import one_line_errors
 
@@ -50,10 +54,47 @@ def show(version: Version, home: Home = None) -> None:
 
 @app.command()
 @one_line_errors
-def verify(version: Version, home: Home = None) -> None:
-    """Compare every file of a version with its manifest."""
-    manifest = _registry(home).verify(version)
-    console.print(f"version {version}: {len(manifest.files)} files are what the manifest says")
+def verify(
+    version: Annotated[str | None, typer.Argument(help="A version, such as 000042 [default: the champion].")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Verify every version that can be promoted.")] = False,
+    quarantine: Annotated[bool, typer.Option("--quarantine", help="Move what fails out of reach.")] = False,
+    home: Home = None,
+) -> None:
+    """Compare a version's files with its manifest and replay its probe, as the service does; exit 1 if any fails."""
+    from service.proof import open_version
+
+    registry = _registry(home)
+    champion = registry.champion()
+    chosen = registry.versions() if every else [version or (champion.version if champion else "")]
+    failed = 0
+    for one in chosen:
+        try:
+            manifest = registry.verify(one)
+            if one not in registry.quarantined():  # what a delta stands on lies beside it, or does not
+                open_version(registry.path(one))
+        except VersionCorrupt as error:
+            failed += 1
+            typer.secho(str(error), fg="red", err=True)
+            if quarantine:
+                registry.quarantine(one)
+                console.print(f"version {one} is in quarantine now")
+            continue
+        console.print(f"version {one}: {len(manifest.files)} files are what the manifest says, and the probe holds")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
+def history(
+    latest: Annotated[int, typer.Option("--latest", min=1, help="Changes to show.")] = 20, home: Home = None
+) -> None:
+    """List changes of the champion, the latest last: when, who, what, from which version, and why."""
+    table = Table("when", "who", "act", "version", "from", "why")
+    for change in _registry(home).history()[-latest:]:
+        when = datetime.fromtimestamp(change.changed_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(when, change.who, change.act, change.version, change.replaced or "", change.why)
+    console.print(table)
 
 
 @app.command()
@@ -61,7 +102,7 @@ def verify(version: Version, home: Home = None) -> None:
 def promote(version: Version, why: Why = "by hand", home: Home = None) -> None:
     """Serve a version, until the trainer promotes a later one."""
     _registry(home).verify(version)
-    _say(_registry(home).promote(version, why))
+    _say(_registry(home).promote(version, why, who=_who()))
 
 
 @app.command()
@@ -69,21 +110,36 @@ def promote(version: Version, why: Why = "by hand", home: Home = None) -> None:
 def pin(version: Version, why: Why = "by hand", home: Home = None) -> None:
     """Serve a version and keep it until `unpin`."""
     _registry(home).verify(version)
-    _say(_registry(home).pin(version, why))
+    _say(_registry(home).pin(version, why, who=_who()))
 
 
 @app.command()
 @one_line_errors
 def unpin(why: Why = "by hand", home: Home = None) -> None:
     """Let the trainer promote again."""
-    _say(_registry(home).unpin(why))
+    _say(_registry(home).unpin(why, who=_who()))
 
 
 @app.command()
 @one_line_errors
-def rollback(why: Why = "by hand", home: Home = None) -> None:
-    """Go back to the previous champion, and pin it."""
-    _say(_registry(home).rollback(why))
+def rollback(
+    why: Why = "by hand",
+    to: Annotated[str | None, typer.Option("--to", help="The version to go back to.")] = None,
+    before: Annotated[
+        datetime | None, typer.Option("--before", help="Go back to what was champion before this time, in UTC.")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Go back to the champion before this one, and pin it; once more goes further back."""
+    before_ms = None if before is None else int(before.replace(tzinfo=UTC).timestamp() * 1000)
+    _say(_registry(home).rollback(why, who=_who(), to=to, before_ms=before_ms))
+
+
+def _who() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return f"?@{socket.gethostname()}"
 
 
 def _registry(home: Path | None) -> Registry:
@@ -92,6 +148,5 @@ def _registry(home: Path | None) -> Registry:
 
 
 def _say(champion: Champion) -> None:
-    console.print(
-        f"champion is {champion.version}{' (pinned)' if champion.pinned else ''}; before it {champion.previous}"
-    )
+    pinned = " (pinned)" if champion.pinned else ""
+    console.print(f"champion is {champion.version}{pinned}, in place of {champion.replaced}")

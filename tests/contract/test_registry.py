@@ -67,8 +67,9 @@ def test_a_promotion_remembers_what_it_replaced(registry: Registry, staged: list
 def test_a_rollback_returns_and_holds_until_it_is_unpinned(registry: Registry, staged: list[str]) -> None:
     registry.promote("000001", "first")
     registry.promote("000002", "better")
-    registry.rollback("it was worse")
-    assert standing(registry) == ("000001", "000002", True)
+    champion = registry.rollback("it was worse", who="an operator")
+    assert standing(registry) == ("000001", None, True)
+    assert (champion.who, champion.act, champion.replaced) == ("an operator", "rollback", "000002")
     with pytest.raises(ChampionPinned, match=r"000001 is pinned \(it was worse\); unpin it to promote 000003"):
         registry.promote("000003", "better still")
     registry.unpin("mended")
@@ -124,8 +125,10 @@ def test_a_rollback_to_a_quarantined_version_is_refused(registry: Registry, stag
     registry.promote("000001", "first")
     registry.promote("000002", "better")
     registry.quarantine("000001")
-    with pytest.raises(RegistryError, match="in quarantine"):
+    with pytest.raises(VersionNotFound, match="no earlier champion to go back to; 000001 are gone or damaged"):
         registry.rollback("it was worse")
+    with pytest.raises(RegistryError, match="in quarantine"):
+        registry.rollback("it was worse", to="000001")
     assert standing(registry) == ("000002", "000001", False)
 
 
@@ -210,3 +213,84 @@ def test_a_champion_file_of_brackets_without_end_is_refused_as_none(tmp_path: Pa
     registry.champion_file.write_bytes(b"[" * 100_000)
     with pytest.raises(RegistryError, match="is not a champion file"):
         registry.champion()
+
+
+def test_a_second_rollback_in_a_row_goes_further_back_and_passes_over_what_is_gone_or_damaged(
+    registry: Registry, staged: list[str]
+) -> None:
+    staged += [stage_version(registry) for _ in range(2)]
+    for version in staged:
+        registry.promote(version, "better")
+    (registry.path("000003") / TABLE_FILE).write_bytes(b"cut")
+    assert registry.rollback("worse").version == "000004"
+    assert registry.rollback("worse still").version == "000002"
+    assert registry.rollback("even worse").version == "000001"
+    with pytest.raises(VersionNotFound, match="no earlier champion"):
+        registry.rollback("no way")
+    assert [change.act for change in registry.history()] == ["promote"] * 5 + ["rollback"] * 3
+
+
+def test_after_a_rollback_and_new_promotions_the_way_back_passes_what_was_left(
+    registry: Registry, staged: list[str]
+) -> None:
+    registry.promote("000001", "first")
+    registry.promote("000002", "bad")
+    registry.rollback("it was bad")
+    registry.unpin("mended")
+    registry.promote("000003", "better")
+    assert registry.rollback("worse").version == "000001"
+
+
+def test_a_rollback_leads_to_a_named_version_or_to_what_served_at_a_time(registry: Registry, staged: list[str]) -> None:
+    for version in staged:
+        registry.promote(version, "better")
+    times = [change.changed_ms for change in registry.history()]
+    lines = [f'{{"version": "{version}", "previous": null, "pinned": false, "why": "", "changed_ms": {at}}}\n'
+             for version, at in zip(staged, (100, 200, 300), strict=True)]  # fmt: skip
+    (registry.directory / "history.jsonl").write_text("".join(lines))  # as a release wrote them that named nobody
+    assert times == sorted(times)
+    assert registry.rollback("as it was then", before_ms=250).version == "000002"
+    assert registry.rollback("this one", to="000001").version == "000001"
+    (registry.path("000002") / TABLE_FILE).write_bytes(b"cut")
+    with pytest.raises(VersionCorrupt):
+        registry.rollback("that one", to="000002")
+    assert standing(registry)[0] == "000001"
+
+
+def test_the_trainer_replaces_no_pin_and_lifts_only_its_own(registry: Registry, staged: list[str]) -> None:
+    registry.promote("000001", "first")
+    registry.promote("000002", "better")
+    registry.rollback("automatic: it decayed")
+    assert registry.lift("000001", "automatic: as good again")
+    registry.pin("000003", "hold", who="an operator")
+    assert not registry.lift("000003", "automatic: as good again")
+    with pytest.raises(ChampionPinned, match=r"000003 is pinned \(hold\); it stays"):
+        registry.rollback("automatic: it decayed", over_a_pin=False)
+    assert standing(registry) == ("000003", "000001", True)
+
+
+def test_a_full_disk_changes_neither_pointer_nor_history(
+    registry: Registry, staged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.promote("000001", "first")
+    before = registry.history()
+
+    def no_space(self: Path, _target: Path) -> Path:
+        raise OSError(28, "No space left on device", str(self))
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "replace", no_space)
+        with pytest.raises(OSError, match="No space"):
+            registry.promote("000002", "better")
+    assert standing(registry)[0] == "000001"
+    assert registry.history() == before
+    assert registry.promote("000002", "better").previous == "000001"
+
+
+def test_the_version_last_found_healthy_is_never_pruned(registry: Registry, staged: list[str]) -> None:
+    registry.note_healthy("000001")
+    registry.promote("000003", "better")
+    registry.prune(0)
+    assert registry.versions() == ["000001", "000003"]
+    assert registry.healthy() == "000001"
+    assert list(registry.staging_directory.iterdir()) == []

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.registry import Champion, Registry
+from contract.pointer import Champion
+from contract.registry import Registry
 from tests.contract.versions import stage_version
 
 PROMOTIONS = 40

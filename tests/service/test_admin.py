@@ -55,7 +55,9 @@ def test_each_change_is_done_and_says_what_is_served(
         answer = ask(settings, path)
         assert (answer.status_code, answer.json()["champion"], answer.json()["pinned"]) == (200, version, pinned)
     assert ask(settings, f"/admin/models/{second}:promote").status_code == 409  # pinned
-    assert [change.why for change in registry.history()[2:]] == ["it was worse (admin key anonymous)"] * 4
+    assert [(change.why, change.who) for change in registry.history()[2:]] == [
+        ("it was worse", "admin key anonymous")
+    ] * 4
 
 
 def test_a_change_names_the_key_that_made_it(
@@ -69,7 +71,7 @@ def test_a_change_names_the_key_that_made_it(
         statuses[role] = ask(locked, "/admin/models:rollback", headers={"x-api-key": key}).status_code
     assert statuses == {Role.SCORE: 403, Role.FEEDBACK: 403, Role.ADMIN: 200, Role.METRICS: 403}
     assert ask(locked, "/admin/models:rollback").status_code == 401
-    assert registry.history()[-1].why == f"it was worse (admin key {keys[Role.ADMIN][1].id})"
+    assert registry.history()[-1].who == f"admin key {keys[Role.ADMIN][1].id}"
     assert ask(locked, "/metrics", "GET").status_code == 401
     assert ask(locked, "/metrics", "GET", headers={"x-api-key": keys[Role.METRICS][0]}).status_code == 200
     assert ask(locked, "/livez", "GET").status_code == 200

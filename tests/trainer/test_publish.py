@@ -11,7 +11,7 @@ from contract.hashing import Keys, id_key, id_keys
 from contract.registry import Registry
 from service.proof import open_version
 from trainer.checkpoint import Account
-from trainer.gates import GatePolicy
+from trainer.gates import GatePolicy, Verdict
 from trainer.learner import Learner
 from trainer.opened import OpenedVersion
 from trainer.progressive import Progressive
@@ -139,3 +139,35 @@ def test_a_delta_on_a_base_that_is_held_reads_no_file_of_the_base(tmp_path: Path
     opened = open_version(delta, held.whole)
     assert opened.whole is held.whole
     assert opened.answer(id_key("u1"), id_keys(["v1", "v2"])).score.shape == (2,)
+
+
+def test_a_learner_with_a_number_that_is_not_finite_is_rejected_with_its_reason(tmp_path: Path) -> None:
+    loop = Loop(tmp_path, ALWAYS)
+    loop.learn(2)
+    good = loop.publish().version
+    loop.learner.annotator._threshold = float("nan")
+    published = loop.publisher.publish(loop.learner, Progressive().quality(), {}, Account())
+    assert (published.version, published.verdict, published.promoted) == ("", Verdict.REJECT, False)
+    assert published.reasons == ["calibration of the learner is not finite; see its checkpoints"]
+    assert loop.registry.versions() == [good]
+
+
+def test_a_full_disk_leaves_the_champion_and_no_half_version_and_the_next_publication_goes_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop(tmp_path, ALWAYS)
+    loop.learn(2)
+    good = loop.publish().version
+
+    def no_space(_path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("contract.registry.sync_file", no_space)
+        with pytest.raises(OSError, match="No space left"):
+            loop.publisher.publish(loop.learner, Progressive().quality(), {}, Account())
+    assert loop.registry.versions() == [good]
+    champion = loop.registry.champion()
+    assert champion is not None
+    assert champion.version == good
+    assert loop.publish().version == "000002"

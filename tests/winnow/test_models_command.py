@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from contract.registry import Registry
-from tests.versions import promote_version
+from tests.versions import digest_again, promote_version, stage_version
 from winnow.models_command import app
 
 
@@ -26,7 +27,7 @@ def run(home: Path, *arguments: str) -> str:
 
 
 def test_a_rollback_goes_to_the_version_before_and_pins_it(home: Path, registry: Registry) -> None:
-    assert "champion is 000001 (pinned); before it 000002" in run(home, "rollback", "--why", "it was worse")
+    assert "champion is 000001 (pinned), in place of 000002" in run(home, "rollback", "--why", "it was worse")
     champion = registry.champion()
     assert champion is not None
     assert (champion.version, champion.pinned, champion.why) == ("000001", True, "it was worse")
@@ -52,3 +53,23 @@ def test_a_version_that_differs_from_its_manifest_cannot_be_promoted(home: Path,
     refused = CliRunner().invoke(app, ["promote", "000001", "--home", str(home)])
     assert refused.exit_code == 2
     assert "sha256 of items.terms.bin differs" in refused.stderr
+
+
+def test_verifying_replays_the_probe_and_moves_what_fails_out_of_reach(home: Path, registry: Registry) -> None:
+    bad, _ = stage_version(registry, seed=3)
+    table = registry.path(bad) / "items.terms.bin"
+    (np.fromfile(table, "<f4") + np.float32(0.01)).tofile(table)
+    digest_again(registry.path(bad))
+    found = CliRunner().invoke(app, ["verify", "--all", "--quarantine", "--home", str(home)])
+    assert found.exit_code == 1
+    assert "logit is 0.01 away from the probe" in found.stderr
+    assert (registry.versions(), registry.quarantined()) == (["000001", "000002"], [bad])
+    assert "the probe holds" in run(home, "verify", "--all")
+
+
+def test_the_history_names_who_did_what(home: Path, registry: Registry) -> None:
+    run(home, "rollback", "--to", "000001", "--why", "it was worse")
+    (*_, last) = registry.history()
+    assert (last.act, last.replaced, last.why) == ("rollback", "000002", "it was worse")
+    assert "@" in last.who
+    assert "rollback" in run(home, "history")
