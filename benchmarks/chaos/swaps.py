@@ -1,4 +1,4 @@
-"""Versions that change under load: a storm of them, and rollbacks by hand. Each answer is one version's own (P4, P6)."""
+"""Versions that change under load: a storm of them, and rollbacks. Each answer is one version's own (P4, P6)."""
 
 import contextlib
 import subprocess
