@@ -20,7 +20,7 @@ from contract.errors import SetupError
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 PATIENCE_S = 2.0
-_READY_S = 2.0  # in which a sender has started and connected
+READY_S = 2.0  # in which a sender has started and connected
 _SPARE_S = 60.0
 _WORDS = {BROKEN: "broken", SILENT: "silent", UNSENT: "unsent"}
 
@@ -89,7 +89,7 @@ def start(
     work.mkdir(parents=True, exist_ok=True)
     where = [httpx.URL(url) for url in urls]
     begun = []
-    first_s = time.monotonic() + _READY_S
+    first_s = time.monotonic() + READY_S
     for number in range(senders):
         plan = Plan(
             addresses=[(url.host, url.port or 80) for url in where],
