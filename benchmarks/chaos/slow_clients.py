@@ -28,10 +28,14 @@ CLOSED_BAR_S = 12.0  # nginx's 5 s, which count from the last byte, and some roo
 SERVICE_RSS_BAR = 120 * 2**20  # more than before
 NGINX_RSS_BAR = 512 * 2**20  # mem_limit of nginx in docker-compose.yml
 _RATE = 200.0
-_CALM_S = 3.0
+_CALM_S = 2.0
+_LASTING_S = 7.0  # as long as nginx bears with the last one; a wave that lasts longer outlasts its good callers
+_OPENED_PER_S = 2_500
 _DRIBBLE_S = 2.0  # a slow head gets one more byte so often; nginx counts from the first
 _OPENED_AT_ONCE = 250
 _SPARE_FILES = 200
+_READERS = 50  # few, for what they ask must not be an overload
+_PIPELINED = 10  # answers of 90 kB, more than the kernel takes off nginx's hands
 _HEAD = b"POST /v1/score HTTP/1.1\r\nHost: winnow\r\nContent-Type: application/json\r\n"
 
 
@@ -52,12 +56,12 @@ class Slow:
         self._thread = threading.Thread(target=self._hold, daemon=True)
 
     def open(self, count: int, seconds: float) -> None:
-        """Open `count` connections of the three kinds, one in ten a slow reader, within about `seconds`."""
+        """Open `count` connections of the three kinds, one in _READERS a slow reader, within about `seconds`."""
         self._thread.start()
         begins = (_HEAD, _HEAD + b"Content-Length: 20000\r\n\r\n{", self.request)
         pause = seconds * _OPENED_AT_ONCE / count
         for number in range(count):
-            self._open_one(begins[2 if number % 10 == 0 else number % 2], f"127.0.0.{2 + number % 8}")
+            self._open_one(begins[2 if number % _READERS == 0 else number % 2], f"127.0.0.{2 + number % 8}")
             if number % _OPENED_AT_ONCE == 0:
                 time.sleep(pause)
 
@@ -86,7 +90,7 @@ class Slow:
             one.bind((source, 0))
             one.settimeout(5)
             one.connect(self.address)
-            one.sendall(begin)
+            one.sendall(begin * (_PIPELINED if begin is self.request else 1))
         except OSError:
             self.refused += 1
             one.close()
@@ -167,12 +171,13 @@ def slow(directory: Path, connections: int, waves: int) -> Outcome:
     with winnow_service(directory / "home") as service, local_nginx(directory / "nginx", [service]) as nginx:
         before = [_rss(service.pid), _rss(nginx.pid)]
         peak = list(before)
-        seconds = 2 * _CALM_S + waves * (CLOSED_BAR_S + 12)
+        opening_s = connections / _OPENED_PER_S
+        seconds = 2 * _CALM_S + waves * (_LASTING_S + 3 * opening_s)
         begun = offered.start([nginx.url], SCORE, bodies, _RATE, seconds, directory / "sent", connections=32)
         time.sleep(max(0.0, begun[0][1].start_s + _CALM_S - time.monotonic()))
         for _ in range(waves):
             wave = Slow(nginx.address, request)
-            wave.open(connections, seconds=4)
+            wave.open(connections, opening_s)
             deadline = time.monotonic() + CLOSED_BAR_S
             while not wave.closed and time.monotonic() < deadline:
                 time.sleep(0.1)
