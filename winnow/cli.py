@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.chaos.command import chaos as bench_chaos
 from benchmarks.denoising.command import denoise
 from benchmarks.serving import command as serving_bench
 from benchmarks.speed.command import train as bench_train
@@ -41,6 +42,7 @@ bench_app.command("ingest")(one_line_errors(serving_bench.ingest))
 bench_app.command("swap")(one_line_errors(serving_bench.swap))
 bench_app.command("fresh")(one_line_errors(serving_bench.fresh))
 bench_app.command("grow")(one_line_errors(serving_bench.grow))
+bench_app.command("chaos")(one_line_errors(bench_chaos))
 
 console = Console()
 _Settings = TypeVar("_Settings", bound=LogSettings)

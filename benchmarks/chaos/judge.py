@@ -1,10 +1,10 @@
 """The judge: what was acknowledged against what is on disk. It asks neither the service nor the trainer (P1 to P3).
 
-    lost    acknowledged events that are neither in the label log nor among the dead letters
-    twice   events with more than one row in the label log
-    strange rows of events that nobody sent
-    account the last checkpoint's own sum, held against the events that the log was seen to hold
-    weights the last checkpoint's arrays, bit by bit, against those of a run without faults
+lost    acknowledged events that are neither in the label log nor among the dead letters
+twice   events with more than one row in the label log
+strange rows of events that nobody sent
+account the last checkpoint's own sum, held against the events that the log was seen to hold
+weights the last checkpoint's arrays, bit by bit, against those of a run without faults
 """
 
 import json

@@ -100,7 +100,9 @@ def judged(
     """Let the loop come to rest and say what is left of it."""
     judgement = rest(rig, fed)
     idle = [f"{judgement.checkpoints} checkpoints in {kills} kills: too little work was in danger"]
-    why = "; ".join([*complaints, *(idle if judgement.checkpoints < kills / 2 else []), *filter(None, [judgement.why()])])
+    why = "; ".join(
+        [*complaints, *(idle if judgement.checkpoints < kills / 2 else []), *filter(None, [judgement.why()])]
+    )
     return Outcome(not why, {"kills": kills, **facts(judgement), **(figures or {})}, why)
 
 

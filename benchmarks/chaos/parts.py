@@ -51,7 +51,11 @@ class LogServer(Child):
     """A server of the event log on a port of its own."""
 
     def __init__(
-        self, directory: Path, fsync: str = "always", around: Sequence[str] = (), options: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        fsync: str = "always",
+        around: Sequence[str] = (),
+        options: Mapping[str, str] | None = None,
     ) -> None:
         """Describe a server whose files are in `directory`; `around` is a command that runs it, such as strace."""
         directory.mkdir(parents=True, exist_ok=True)
