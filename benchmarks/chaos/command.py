@@ -1,4 +1,4 @@
-"""`winnow bench chaos`: run the campaign, one JSON line a scenario, and write the page. Heavy parts load when it runs."""
+"""`winnow bench chaos`: run the campaign, one JSON line a scenario, and write the page."""
 
 import datetime
 import shlex

@@ -88,7 +88,7 @@ def aof_tail_cut(directory: Path, effort: Effort) -> Outcome:
 
 @scenario(
     "a byte in the middle of the append-only file changed while the server is down",
-    "the server refuses to start, scoring goes on, feedback answers 503; the check tool mends the file and the loop goes on",
+    "the server refuses to start, scoring goes on, feedback answers 503; the check tool mends the file",
 )
 def aof_middle_corrupt(directory: Path, effort: Effort) -> Outcome:
     """Corrupt the log, see what still answers, then mend it by the book."""

@@ -113,6 +113,7 @@ class _Sender:
         self.summary = Summary()
         self.statuses: Counter[str] = Counter()
         self.told_at: float | None = None
+        self.told = asyncio.Event()
         self.number = 0
         self.book = plan.acknowledged.open("a")
 
@@ -128,6 +129,7 @@ class _Sender:
 
     def end(self) -> None:
         self.told_at = self.told_at or time.monotonic()
+        self.told.set()
 
     async def send(self, client: httpx.AsyncClient, place: int) -> None:
         """Be one client: request after request, each until it is taken."""
@@ -141,8 +143,8 @@ class _Sender:
             if self.random.random() < self.plan.twice:
                 await self.attempt(client, body)
             due = max(due + pause, time.monotonic() - 1.0)
-            while (wait := due - time.monotonic()) > 0 and self.told_at is None:
-                await asyncio.sleep(min(wait, 0.1))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.told.wait(), max(0.0, due - time.monotonic()))
 
     async def insist(self, client: httpx.AsyncClient, body: bytes, ids: list[str]) -> None:
         while await self.attempt(client, body) != httpx.codes.ACCEPTED:
