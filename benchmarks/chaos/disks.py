@@ -78,8 +78,8 @@ def fsync_fails(directory: Path, effort: Effort) -> Outcome:
     codes = []
     with Rig(directory) as rig:
         with rig.start(trainer=False).feeding(seed=effort.seed) as fed:
-            for number in range(effort.of(2, 5)):
-                inject = ["-e", "trace=fsync", "-e", f"inject=fsync:error=EIO:when={2 + 3 * number}+"]
+            for number in range(effort.of(6, 18)):
+                inject = ["-e", "trace=fsync", "-e", f"inject=fsync:error=EIO:when={2 + 4 * number}+"]
                 command = ["strace", "-f", "-qq", "-o", os.devnull, *inject, sys.executable, "-m", "winnow", "train"]
                 environment = trainer_environment(rig.home, rig.trainer_url)
                 failing = Child(command, environment, rig.home / "logs" / "failing.log")
@@ -90,10 +90,13 @@ def fsync_fails(directory: Path, effort: Effort) -> Outcome:
                     codes.append(0)  # it went on as if nothing had been
                 finally:
                     failing.close()
+            at_checkpoint = failing.said().count("store.write(")  # the others met the fsyncs of a version
         judgement = rest(rig, fed)
     why = [judgement.why()] if not judgement.holds else []
     why += [f"exit codes {codes}: a trainer went on after a failed fsync"] if 0 in codes else []
-    return Outcome(not why, {"failures": len(codes), "exit_codes": str(codes), **facts(judgement)}, "; ".join(why))
+    why += ["no failure met a checkpoint"] if not at_checkpoint else []
+    figures = {"failures": len(codes), "in_a_checkpoint": at_checkpoint, "exit_codes": str(sorted(set(codes)))}
+    return Outcome(not why, {**figures, **facts(judgement)}, "; ".join(why))
 
 
 def _full_under(part: str, directory: Path, effort: Effort) -> Outcome:

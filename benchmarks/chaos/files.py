@@ -10,7 +10,7 @@ import httpx
 from benchmarks.chaos.judge import checkpoint_files, different, newest, weights_of
 from benchmarks.chaos.kills import facts, rest
 from benchmarks.chaos.rig import Rig
-from benchmarks.chaos.scenario import Effort, Outcome, scenario
+from benchmarks.chaos.scenario import Effort, Figure, Outcome, scenario
 from benchmarks.serving.processes import until
 from contract.errors import CheckpointError, SetupError
 from trainer.checkpoint import CheckpointStore
@@ -125,7 +125,12 @@ def aof_middle_corrupt(directory: Path, effort: Effort) -> Outcome:
         judgement = rest(rig, fed, weights=False)
         skipped = len(judgement.lost)
     why += [f"{skipped} events that came after the mending were lost"] if skipped else []
-    figures = {"score_status": score, "feedback_status": feedback, "mended": mended, "skipped": skipped}
+    figures: dict[str, Figure] = {
+        "score_status": score,
+        "feedback_status": feedback,
+        "mended": mended,
+        "skipped": skipped,
+    }
     return Outcome(not why, figures, "; ".join(why))
 
 

@@ -71,7 +71,9 @@ def everything_killed(directory: Path, effort: Effort) -> Outcome:
     kills, draw = effort.of(10, 100), random.Random(effort.seed)
     ready: dict[str, list[float]] = {"server": [], "service": [], "trainer": []}
     with Rig(directory) as rig:
-        rig.trainer = trainer_of(rig.home, rig.trainer_url, **rig.settings)  # `winnow train`, its imports included
+        rig.trainer = trainer_of(
+            rig.home, rig.trainer_url, None, **rig.settings
+        )  # `winnow train`, its imports included
         with rig.start().feeding(seed=effort.seed) as fed:
             for _ in range(kills):
                 time.sleep(draw.uniform(0.3, 1.2))

@@ -36,21 +36,24 @@ _WEATHERS = (
 def lost_replies(directory: Path, effort: Effort) -> Outcome:
     """Lose replies in both directions while events come."""
     events, server = effort.of(10_000, 100_000), LogServer(directory / "server")
-    with Proxy(server.port, effort.seed) as near, Proxy(server.port, effort.seed + 1) as far:
-        with Rig(directory, server, log_url=near.url, trainer_url=far.url) as rig:
-            with rig.start().feeding(
-                whole=True, events=events, rate=600.0, batch=10, clients=16, seed=effort.seed, twice=0.05
-            ) as fed:
-                before = [_descriptors(part.pid) for part in (rig.service, rig.trainer)]
-                for _, weather, seconds in _WEATHERS:
-                    near.weather = far.weather = weather
-                    time.sleep(seconds)
-                near.weather = far.weather = _LOSSY
-                until(lambda: len(fed.ledger.acknowledged()) >= 0.98 * events, 300, "most events acknowledged")
-                near.weather = far.weather = Weather()
-                time.sleep(1.0)
-                after = [_descriptors(part.pid) for part in (rig.service, rig.trainer)]
-            judgement = rest(rig, fed)
+    with (
+        Proxy(server.port, effort.seed) as near,
+        Proxy(server.port, effort.seed + 1) as far,
+        Rig(directory, server, log_url=near.url, trainer_url=far.url) as rig,
+    ):
+        with rig.start().feeding(
+            whole=True, events=events, rate=600.0, batch=10, clients=16, seed=effort.seed, twice=0.05
+        ) as fed:
+            before = [_descriptors(part.pid) for part in (rig.service, rig.trainer)]
+            for _, weather, seconds in _WEATHERS:
+                near.weather = far.weather = weather
+                time.sleep(seconds)
+            near.weather = far.weather = _LOSSY
+            until(lambda: len(fed.ledger.acknowledged()) >= 0.98 * events, 300, "most events acknowledged")
+            near.weather = far.weather = Weather()
+            time.sleep(1.0)
+            after = [_descriptors(part.pid) for part in (rig.service, rig.trainer)]
+        judgement = rest(rig, fed)
     grown = max(more - less for less, more in zip(before, after, strict=True))
     done = near.done + far.done
     why = [judgement.why()] if not judgement.holds else []

@@ -1,8 +1,8 @@
 """Trainers at once: a process that has loaded the trainer's libraries and forks a fresh trainer whenever it is told.
 
 Loading torch takes seconds, and a campaign of a thousand kills would be about loading. A child of this process has
-loaded and learned nothing that it keeps: it reads its settings, opens its home and its log, and is killed, like any trainer. Told
-`drain` instead of `run` it learns what the log holds, writes one checkpoint and ends: the run without faults.
+learned nothing yet: it reads its settings, opens its home and its log, and is killed, like any trainer. Told `drain`
+instead of `run` it learns what the log holds, writes one checkpoint and ends: the run without faults.
 """
 
 import contextlib

@@ -12,6 +12,7 @@ import struct
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from typing import Self
 
 _PIECE_BYTES = 65_536
 _HALF_OPEN_S = 6.0
@@ -43,7 +44,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._serve, name="proxy")
 
-    def __enter__(self) -> "Proxy":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -5,7 +5,7 @@ faults is given afterwards: the same entries under the same ids.
 """
 
 import threading
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import redis
 
@@ -28,7 +28,7 @@ class Recorder:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._record, name="recorder")
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

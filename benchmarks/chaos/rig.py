@@ -131,7 +131,7 @@ class Rig:
             for partition in range(PARTITIONS):
                 rows = client.xrevrange(stream_key(partition), count=1)
                 covered = StreamId.parse(final.position.get(partition, "0-0"))
-                if rows and StreamId.parse(rows[0][0]) > covered:  # type: ignore[index]
+                if rows and StreamId.parse(rows[0][0]) > covered:
                     return False
             return True
         return False

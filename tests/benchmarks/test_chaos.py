@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pytest
 import redis
@@ -14,7 +16,7 @@ from benchmarks.chaos.judge import different, judge_account, judge_events
 from benchmarks.chaos.proxy import Proxy, Weather
 from benchmarks.chaos.recorder import Recorder
 from benchmarks.chaos.report.faults import render
-from benchmarks.chaos.scenario import Effort, Outcome, Scenario
+from benchmarks.chaos.scenario import SCENARIOS, Effort, Outcome, Scenario
 from contract.errors import SetupError
 from contract.event_log import EventLog
 from winnow.cli import app
@@ -49,7 +51,10 @@ def test_the_judge_finds_an_account_that_does_not_add_up() -> None:
 
 
 def test_the_judge_finds_one_flipped_bit_of_a_weight() -> None:
-    weights = {"learner.w": np.arange(6, dtype=np.float32), "learner.n": np.zeros(2, np.int64)}
+    weights: dict[str, npt.NDArray[Any]] = {
+        "learner.w": np.arange(6, dtype=np.float32),
+        "learner.n": np.zeros(2, np.int64),
+    }
     other = {name: array.copy() for name, array in weights.items()}
     assert different(weights, other) == []
     other["learner.w"].view(np.uint32)[3] ^= 1
@@ -102,7 +107,7 @@ def test_a_name_that_is_no_scenario_is_refused() -> None:
 
 def test_the_command_exits_with_1_where_an_invariant_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign.load()
-    monkeypatch.setitem(campaign.SCENARIOS, "trainer-killed", entry(raises))
+    monkeypatch.setitem(SCENARIOS, "trainer-killed", entry(raises))
     run = CliRunner().invoke(app, ["bench", "chaos", "--only", "trainer-killed", "--work", str(tmp_path)])
     assert run.exit_code == 1
     assert orjson.loads(run.stdout)["holds"] is False

@@ -7,6 +7,12 @@ from benchmarks.chaos.campaign import Line
 from benchmarks.chaos.scenario import Figure
 from benchmarks.denoising.report.markdown import table
 
+_METHOD = (
+    "A ledger of its own process sends feedback, repeats it until it is acknowledged, and writes down what was. In the "
+    "end its ids are compared with the label log and the dead letters on disk, and the weights, bit by bit, with those "
+    "of a trainer that learned the same log entries undisturbed. The product's counters judge nothing. Times are of a "
+    "machine that does the load as well."
+)
 _HELD = {True: "held", False: "**broken**", None: "not run"}
 
 
@@ -21,10 +27,7 @@ def render(lines: Sequence[Line], machine: str, command: str, day: datetime.date
                 "# Faults",
                 f"{held} of {len(ran)} invariants held, on {day.isoformat()}. {machine}",
                 f"`{command}`",
-                "A ledger of its own process sends feedback, repeats it until it is acknowledged, and writes down what was. "
-                "In the end its ids are compared with the label log and the dead letters on disk, and the weights, bit by "
-                "bit, with those of a trainer that learned the same log entries undisturbed. The product's counters judge "
-                "nothing. Times are of a machine that does the load as well.",
+                _METHOD,
                 table(["scenario", "fault, and how", "invariant", "figures", ""], rows),
                 "## What broke",
                 _list([f"`{one.scenario}`: {_cell(one.why)}" for one in ran if one.holds is False]),
@@ -52,8 +55,8 @@ def _limits(lines: Sequence[Line]) -> list[str]:
     short = any(line.effort == "short" for line in lines)
     return [
         *(["the long counts: this was a short run; `make chaos-long` takes hours"] if short else []),
-        "a disk that lies about fsync, a power cut, and the failover of a Redis with replicas: none of them is promised "
-        "(see [operations](../operations.md))",
+        "a disk that lies about fsync, a power cut, and the failover of a Redis with replicas: none of "
+        "them is promised (see [operations](../operations.md))",
     ]
 
 
