@@ -12,7 +12,7 @@ from benchmarks.chaos.child import Child
 from benchmarks.chaos.kills import facts, rest
 from benchmarks.chaos.parts import LogServer, trainer_environment
 from benchmarks.chaos.rig import Rig
-from benchmarks.chaos.scenario import Effort, Outcome, scenario
+from benchmarks.chaos.scenario import Effort, Figure, Outcome, scenario
 from benchmarks.serving.processes import until
 from contract.errors import SetupError
 
@@ -95,7 +95,11 @@ def fsync_fails(directory: Path, effort: Effort) -> Outcome:
     why = [judgement.why()] if not judgement.holds else []
     why += [f"exit codes {codes}: a trainer went on after a failed fsync"] if 0 in codes else []
     why += ["no failure met a checkpoint"] if not at_checkpoint else []
-    figures = {"failures": len(codes), "in_a_checkpoint": at_checkpoint, "exit_codes": str(sorted(set(codes)))}
+    figures: dict[str, Figure] = {
+        "failures": len(codes),
+        "in_a_checkpoint": at_checkpoint,
+        "exit_codes": str(sorted(set(codes))),
+    }
     return Outcome(not why, {**figures, **facts(judgement)}, "; ".join(why))
 
 
