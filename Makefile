@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format docs bench bench-denoise bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow clean
+.PHONY: demo test check format docs bench bench-denoise bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow chaos chaos-long clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop (DATA=path for a KuaiRand log)
@@ -49,6 +49,12 @@ bench-fresh: $(VENV)/.dev  ## from acknowledged to served, in the whole loop (AR
 
 bench-grow: $(VENV)/.dev  ## what a step, a version and a score cost as tables grow to 10 M rows (24 GB of memory; ARGS=--quick)
 	$(BIN)/winnow bench grow $(ARGS)
+
+chaos: $(VENV)/.dev  ## break everything and compare a ledger with what is on disk (minutes; ARGS='--only trainer-killed')
+	$(BIN)/winnow bench chaos $(ARGS)
+
+chaos-long: $(VENV)/.dev  ## the same with the counts that claims need (hours)
+	$(BIN)/winnow bench chaos --long $(ARGS)
 
 clean:
 	rm -rf $(VENV) .winnow

@@ -1,0 +1,106 @@
+"""The campaign: which scenarios there are, and one run of each in a directory of its own.
+
+A scenario that raises does not hold; one whose programs are missing is skipped and said so. Nothing is left out in
+silence.
+"""
+
+import importlib
+import importlib.util
+import shutil
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks.chaos.scenario import SCENARIOS, Effort, Figure, Scenario
+from contract.errors import SetupError
+
+MODULES = (
+    "kills",
+    "network",
+    "streams",
+    "trouble",
+    "disks",
+    "files",
+    "pairs",
+    "crash_scenarios",
+    "bad_models",
+    "hostile",
+    "fuzz",
+    "schema_cases",
+    "influence",
+    "overload",
+    "swaps",
+    "slow_clients",
+    "rolling",
+    "cold_start",
+    "soak",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one scenario went; one JSON line."""
+
+    scenario: str
+    fault: str
+    invariant: str
+    holds: bool | None  # None: not run, `why` says why
+    figures: dict[str, Figure] = field(default_factory=dict)
+    seconds: float = 0.0
+    effort: str = "short"
+    seed: int = 1
+    why: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as JSON takes it."""
+        return asdict(self)
+
+
+def load() -> dict[str, Scenario]:
+    """Import every module of the campaign and return its scenarios in the order of the modules."""
+    for name in MODULES:
+        module = f"{__package__}.{name}"
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module)
+    return SCENARIOS
+
+
+def chosen(scenarios: dict[str, Scenario], only: Sequence[str], long: bool) -> list[Scenario]:
+    """Return the scenarios that are to run: those named, else all. Raises SetupError on a name that is none's."""
+    if strange := [name for name in only if name not in scenarios]:
+        raise SetupError(f"--only {', '.join(strange)}: no such scenario; there are {', '.join(scenarios)}")
+    return [one for name, one in scenarios.items() if name in only or not only]
+
+
+def run_all(scenarios: Sequence[Scenario], work: Path, effort: Effort) -> Iterator[Line]:
+    """Run scenarios one after another and yield how each went."""
+    for one in scenarios:
+        yield run_one(one, work, effort)
+
+
+def run_one(one: Scenario, work: Path, effort: Effort) -> Line:
+    """Run a scenario in an empty directory of its own, which is kept if the invariant did not hold."""
+    said = "long" if effort.long else "short"
+    if missing := [program for program in one.needs if shutil.which(program) is None]:
+        why = f"needs {', '.join(missing)} on PATH"
+        return Line(one.name, one.fault, one.invariant, None, {}, 0.0, said, effort.seed, why)
+    directory = work / one.name
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    started = time.monotonic()
+    try:
+        outcome = one.run(directory, effort)
+        holds: bool | None = outcome.holds
+        figures, why = dict(outcome.figures), outcome.why
+        if "not_run" in figures:  # by the scenario's own judgement, such as no right to mount
+            holds, why = None, str(figures.pop("not_run"))
+    except Exception as error:  # one scenario that breaks must not hide the others
+        holds, figures = False, {}
+        why = f"{type(error).__name__}: {error}"
+        (directory / "traceback.txt").write_text(traceback.format_exc())
+    seconds = round(time.monotonic() - started, 1)
+    if holds is not False:
+        shutil.rmtree(directory, ignore_errors=True)
+    return Line(one.name, one.fault, one.invariant, holds, figures, seconds, said, effort.seed, why)

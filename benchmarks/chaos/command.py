@@ -1,0 +1,55 @@
+"""`winnow bench chaos`: run the campaign, one JSON line a scenario, and write the page."""
+
+import datetime
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WORK = Path(".winnow/bench/chaos")
+PAGE = Path("docs/benchmarks/faults.md")
+
+
+def chaos(
+    long: Annotated[bool, typer.Option("--long", help="The counts that claims need: hours, not minutes.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Scenarios to run, such as trainer-killed; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn: moments, lengths, events.")] = 1,
+    names: Annotated[bool, typer.Option("--list", help="Say which scenarios there are, and run none.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Also write the lines here, as one JSON array.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help=f"Page to write [default: {PAGE}; with --only in --work].")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="Where scenarios run; what did not hold is kept there.")] = WORK,
+) -> None:
+    """Break the loop by real means and compare a ledger of acknowledgements with what is on disk."""
+    import orjson
+
+    from benchmarks.chaos.campaign import Line, chosen, load, run_all
+    from benchmarks.chaos.report.faults import render
+    from benchmarks.chaos.scenario import Effort
+    from benchmarks.serving.machine import about
+
+    scenarios = load()
+    if names:
+        for one in scenarios.values():
+            typer.echo(f"{one.name}: {one.fault}")
+        return
+    lines: list[Line] = []
+    for line in run_all(chosen(scenarios, only or [], long), work.resolve(), Effort(long, seed)):
+        lines.append(line)
+        typer.echo(orjson.dumps(line.as_dict()).decode())
+    if json is not None:
+        json.write_bytes(orjson.dumps([line.as_dict() for line in lines], option=orjson.OPT_INDENT_2))
+    words = ["winnow", "bench", "chaos", *(["--long"] if long else []), *(["--seed", str(seed)] if seed != 1 else [])]
+    words += [part for name in only or [] for part in ("--only", name)]
+    page = report or (work / "faults.md" if only else PAGE)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    today = datetime.datetime.now(datetime.UTC).date()
+    page.write_text(
+        render(lines, about(), shlex.join(words), today, [name for name in scenarios if only and name not in only])
+    )
+    if any(line.holds is False for line in lines):
+        raise typer.Exit(1)
