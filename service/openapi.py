@@ -56,9 +56,10 @@ def _fill_in(schemas: dict[str, Any], schema: dict[str, Any], example: Mapping[s
     for name, field in schema["properties"].items():
         if nested := next((one for one in (field, *field.get("anyOf", ())) if "$ref" in one), None):
             _fill_in(schemas, schemas[_name_of(nested)], _mapping(example[name]))
-        elif "$ref" in field.get("additionalProperties", {}):
+        elif any("$ref" in one for one in field.get("patternProperties", {}).values()):
+            (values,) = field["patternProperties"].values()
             for value in _mapping(example[name]).values():
-                _fill_in(schemas, schemas[_name_of(field["additionalProperties"])], _mapping(value))
+                _fill_in(schemas, schemas[_name_of(values)], _mapping(value))
         field.setdefault("examples", [example[name]])
 
 

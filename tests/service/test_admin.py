@@ -122,7 +122,7 @@ def test_a_registry_that_cannot_be_written_is_503_with_the_remedy(
     def read_only(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("contract.registry.write_atomically", read_only)
+    monkeypatch.setattr(Path, "replace", read_only)
     answer = ask(settings, "/admin/models:rollback")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "Read-only file system); run `winnow models` where the trainer runs" in answer.json()["detail"]
