@@ -1,7 +1,7 @@
-"""The shipped nginx.conf as a plain process on this machine: a high port, real ports behind it, all else as shipped.
+"""The shipped nginx configuration as a plain process on this machine: free ports, a directory of its own, all else so.
 
-Only what names the containers differs: the resolver, `resolve`, the replicas' names, the port, the paths under /tmp and
-the pid file. `adapted` refuses to change anything else, so that what is proved here is proved of what is deployed (P7).
+What is proved here is proved of what is deployed (P7): `adapted` replaces ports and the paths under /tmp, and nothing
+else. One replica stands in both places.
 """
 
 import contextlib
@@ -14,28 +14,22 @@ import httpx
 from benchmarks.serving.processes import Running, answers, free_port, running
 from contract.errors import SetupError
 
-SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx.conf"
-_NAMES = ("service-1:8787", "service-2:8787")
-_CHANGES = (  # text of the shipped file -> what stands there here; each must occur
-    (" resolve", ""),
-    ("    resolver 127.0.0.11 valid=2s ipv6=off;\n    resolver_timeout 2s;\n", ""),
-)
+_DEPLOY = Path(__file__).parents[2] / "deploy"
+SHIPPED = _DEPLOY / "nginx.conf"
+UPSTREAM = _DEPLOY / "nginx" / "upstream-local.conf"
+_PORT, _REPLICAS = "8080", ("8788", "8789")
 
 
-def adapted(shipped: str, port: int, replicas: list[str], directory: Path) -> str:
-    """Return the configuration for this machine. Raises SetupError if the shipped one is not what this file knows."""
-    changes = [
-        *_CHANGES,
-        *zip(_NAMES, (replicas * 2)[:2], strict=True),
-        ("listen 8080;", f"listen 127.0.0.1:{port};"),
-        ("/tmp/", f"{directory}/"),
-    ]
-    text = shipped
-    for old, new in changes:
-        if old not in text:
-            raise SetupError(f"deploy/nginx.conf no longer says {old!r}; mend benchmarks/chaos/local_nginx.py")
-        text = text.replace(old, new) if old != " resolve" else re.sub(r"(server [^;]*) resolve\b", r"\1", text)
-    return text
+def adapted(shipped: str, places: dict[str, str]) -> str:
+    """Return a configuration with texts replaced, ports as whole words. Raises SetupError if one does not occur."""
+    for old, new in places.items():
+        changed = re.sub(rf"\b{old}\b", new, shipped) if old.isdigit() else shipped.replace(old, new)
+        if changed == shipped:
+            raise SetupError(
+                f"the shipped nginx configuration no longer says {old!r}; mend benchmarks/chaos/local_nginx.py"
+            )
+        shipped = changed
+    return shipped
 
 
 @contextlib.contextmanager
@@ -43,9 +37,14 @@ def local_nginx(directory: Path, replicas: list[Running]) -> Iterator[Running]:
     """Run nginx in front of one or two services until the block ends; it has a directory of its own."""
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    where = [f"{host}:{number}" for host, number in (replica.address for replica in replicas)]
     file = directory / "nginx.conf"
-    file.write_text(adapted(SHIPPED.read_text(), port, where, directory))
+    file.write_text(
+        adapted(SHIPPED.read_text(), {f"listen {_PORT};": f"listen 127.0.0.1:{port};", "/tmp/": f"{directory}/"})
+    )
+    ports = [str(replica.address[1]) for replica in replicas]
+    (directory / "upstream.conf").write_text(
+        adapted(UPSTREAM.read_text(), dict(zip(_REPLICAS, (ports * 2)[:2], strict=True)))
+    )
     command = ["nginx", "-e", "stderr", "-p", str(directory), "-c", str(file), "-g", "daemon off;"]
     url = f"http://127.0.0.1:{port}"
     with running(command, directory / "nginx.log", answers(url, "/livez")) as nginx:
