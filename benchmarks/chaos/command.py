@@ -31,7 +31,10 @@ def chaos(
     from benchmarks.chaos.report.faults import render
     from benchmarks.chaos.scenario import Effort
     from benchmarks.serving.machine import about
+    from contract.settings import TelemetrySettings
+    from contract.telemetry import configure_logs
 
+    configure_logs(TelemetrySettings(log_level="error"))  # of trainers that a scenario runs in this process
     scenarios = load()
     if names:
         for one in scenarios.values():

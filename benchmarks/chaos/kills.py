@@ -8,10 +8,11 @@ from pathlib import Path
 
 import redis
 
-from benchmarks.chaos.judge import Judgement
+from benchmarks.chaos.judge import Judgement, newest
 from benchmarks.chaos.parts import start_trainer, trainer_of
-from benchmarks.chaos.rig import Fed, Rig
+from benchmarks.chaos.rig import SETTLE_S, Fed, Rig
 from benchmarks.chaos.scenario import Effort, Figure, Outcome, scenario
+from benchmarks.serving.processes import until
 
 WORK_S = (0.15, 0.9)  # how long a trainer may work before it is killed
 TRAINER_READY_S = 15.0
@@ -76,13 +77,20 @@ def everything_killed(directory: Path, effort: Effort) -> Outcome:
         )  # `winnow train`, its imports included
         with rig.start().feeding(seed=effort.seed) as fed:
             for _ in range(kills):
-                time.sleep(draw.uniform(0.3, 1.2))
+                await_checkpoint(rig)
+                time.sleep(draw.uniform(0.0, 0.9))
                 for part in (rig.server, rig.service, rig.trainer):
                     part.kill()
                 ready["server"].append(rig.server.start())
                 ready["service"].append(rig.service.start())
                 ready["trainer"].append(start_trainer(rig.trainer))
         return judged(rig, fed, kills, *_readiness(ready))
+
+
+def await_checkpoint(rig: Rig) -> None:
+    """Wait until the trainer has come a checkpoint further: without one a kill endangers little."""
+    before = newest(rig.home, arrays=False)
+    until(lambda: newest(rig.home, arrays=False) not in (before, None), SETTLE_S, "another checkpoint")
 
 
 def _readiness(ready: dict[str, list[float]]) -> tuple[list[str], dict[str, Figure]]:
