@@ -165,10 +165,10 @@ def backlog(directory: Path, effort: Effort) -> Outcome:
             for _ in range(rounds):
                 time.sleep(1.0)
                 rig.trainer.signal(signal.SIGSTOP)
-                until(lambda: _refusal(rig.service.url) is not None, 60, "a log that is full")
-                after = _refusal(rig.service.url)
+                answers = list[str]()
+                until(lambda said=answers: _is_full(rig.service.url, said), 60, "a log that is full")  # type: ignore[misc]
                 refused += 1
-                why += [f"503 with Retry-After {after!r}"] if not (after or "").isdigit() else []
+                why += [f"503 with Retry-After {answers[-1]!r}"] if not answers[-1].isdigit() else []
                 time.sleep(1.0)
                 trimmed += _missing(rig, fed.entries)
                 rig.trainer.signal(signal.SIGCONT)
@@ -239,14 +239,14 @@ def _retype(client: redis.Redis, partition: int) -> None:
     client.delete(key)
 
 
-def _refusal(url: str) -> str | None:
-    """Return the Retry-After of a 503, "" for none; None while feedback is taken."""
+def _is_full(url: str, answers: list[str]) -> bool:
+    """Whether feedback is refused for the bound, which it names; note the Retry-After, "" for none."""
     event = {"event_id": _PROBE, "user_id": _PROBE, "item_id": "v1", "at": 1_650_000_000_000, "watch_ms": 1}
     with contextlib.suppress(httpx.TransportError):
         answer = httpx.post(f"{url}/v1/feedback", json=event, timeout=5, trust_env=False)
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-            return str(answer.headers.get("retry-after", ""))
-    return None
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and "WINNOW_LOG_MAX_ENTRIES" in answer.text:
+            answers.append(answer.headers.get("retry-after", ""))
+    return bool(answers)
 
 
 def _missing(rig: Rig, entries: dict[tuple[int, bytes], Fields]) -> int:
