@@ -6,6 +6,7 @@ leaves alone would still be scored as they were: they, too, drift with the weigh
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -75,11 +76,19 @@ class Publisher:
         self._whole: Whole | None = None  # of this learner: after a restart the first version is whole
         self._whole_due = 0.0
 
-    def publish(self, learner: Learner, quality: Quality, position: Position, account: Account) -> Published:
+    def publish(
+        self,
+        learner: Learner,
+        quality: Quality,
+        position: Position,
+        account: Account,
+        check: Callable[[], None] = lambda: None,
+    ) -> Published:
         """Export the learner as it is now, judge it, and promote it if every gate holds and nothing is pinned.
 
         A learner with a number that is not finite is rejected unwritten. Raises OSError where the registry cannot be
-        written: the champion stays, and what was begun is left in staging.
+        written: the champion stays, and what was begun is left in staging. `check` is asked before a version is
+        staged and before it is promoted, for the export may have taken long; what it raises ends the publication.
         """
         started = time.monotonic()
         if sick := not_finite(learner):
@@ -91,6 +100,11 @@ class Publisher:
         manifest = self._manifest(exported, learner, quality, report, judgement, position, account)
         (exported.directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1))
         rejected = judgement.verdict is Verdict.REJECT
+        try:
+            check()
+        except BaseException:
+            shutil.rmtree(exported.directory)
+            raise
         number = self.registry.stage(exported.directory, quarantine=rejected)
         if exported.layout.base is None and not rejected:
             digest = sha256_of(self.registry.path(number) / MANIFEST_FILE)
@@ -98,6 +112,7 @@ class Publisher:
             learner.changed.clear()
             took_s = time.monotonic() - started
             self._whole_due = started + max(self._deltas.whole_every_s, took_s / self._deltas.max_whole_share)
+        check()
         promoted, reasons = self._promote(number, judgement)
         if promoted:
             self._champion = number, opened

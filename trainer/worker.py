@@ -185,10 +185,10 @@ class Worker:
         return self.store.oldest_number() < self.account.forgotten_in
 
     def publish(self) -> None:
-        """Make a version of what has been learned, and let the gate decide. Raises Fenced before anything is staged."""
+        """Make a version of what has been learned, and let the gate decide. Raises Fenced: nothing is promoted then."""
         self.claim.check()
         quality = self.progressive.quality()
-        published = self.publisher.publish(self.learner, quality, self.position, self.account)
+        published = self.publisher.publish(self.learner, quality, self.position, self.account, self.claim.check)
         self.published = self.account.progress
         self.metrics.observe_publication(published, quality)
         log.info(

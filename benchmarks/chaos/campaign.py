@@ -25,7 +25,6 @@ MODULES = (
     "files",
     "pairs",
     "crash_scenarios",
-    "bad_models",
     "hostile",
     "fuzz",
     "schema_cases",
@@ -59,11 +58,15 @@ class Line:
 
 
 def load() -> dict[str, Scenario]:
-    """Import every module of the campaign and return its scenarios in the order of the modules."""
+    """Import every module of the campaign and return its scenarios in the order of the modules.
+
+    Raises SetupError if one is missing: what it would have tried would be left out in silence.
+    """
     for name in MODULES:
         module = f"{__package__}.{name}"
-        if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module)
+        if importlib.util.find_spec(module) is None:
+            raise SetupError(f"{module} of the campaign is missing; restore it, or take its name out of MODULES")
+        importlib.import_module(module)
     return SCENARIOS
 
 

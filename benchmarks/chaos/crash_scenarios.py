@@ -4,14 +4,13 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.chaos.crash_points import kill_each_checkpoint_step, kill_each_publish_step
+from benchmarks.chaos.drawn import drawn
 from benchmarks.chaos.parts import LogServer
 from benchmarks.chaos.scenario import Effort, Outcome, scenario
 from contract.blocks import encode_partitions, pieces_of
 from contract.event_log import EventLog
-from contract.events import Action, Events, FeedbackEvent
+from contract.events import Events
 from contract.registry import Registry
 from trainer.app import make_worker
 from trainer.gates import GatePolicy
@@ -74,25 +73,6 @@ def small_worker(home: Path, url: str) -> Worker:
     worker.publisher = Publisher(Registry(settings.registry_directory), settings, lenient, 20)
     worker.attach()
     return worker
-
-
-def drawn(count: int, seed: int, prefix: str) -> Events:
-    """Return watches of 50 users and 80 items, one in ten liked."""
-    dice = np.random.default_rng(seed)
-    return Events.from_models(
-        [
-            FeedbackEvent(
-                event_id=f"{prefix}{n}",
-                user_id=f"u{dice.integers(50)}",
-                item_id=f"v{dice.integers(80)}",
-                at=1_650_000_000_000 + n,
-                watch_ms=int(dice.integers(500, 60_000)),
-                duration_ms=30_000,
-                actions=[Action.LIKE] if dice.random() < 0.1 else [],
-            )
-            for n in range(count)
-        ]
-    )
 
 
 def send(url: str, events: Events) -> None:

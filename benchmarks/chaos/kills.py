@@ -116,12 +116,12 @@ def judged(
     return Outcome(not why, {"kills": kills, **facts(judgement), **(figures or {})}, why)
 
 
-def rest(rig: Rig, fed: Fed, weights: bool = True) -> Judgement:
+def rest(rig: Rig, fed: Fed, weights: bool = True, put_aside: int = 0) -> Judgement:
     """Start what is down, let the trainer learn the rest, and judge."""
     if not rig.server.is_alive():
         rig.server.start()
     rig.settle()
-    return rig.judge(fed, weights)
+    return rig.judge(fed, weights, put_aside)
 
 
 def facts(judgement: Judgement, weights: bool = True) -> dict[str, Figure]:

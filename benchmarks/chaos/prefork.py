@@ -2,7 +2,8 @@
 
 Loading torch takes seconds, and a campaign of a thousand kills would be about loading. A child of this process has
 learned nothing yet: it reads its settings, opens its home and its log, and is killed, like any trainer. Told `drain`
-instead of `run` it learns what the log holds, writes one checkpoint and ends: the run without faults.
+instead of `run` it learns what the log holds, writes one checkpoint and ends: the run without faults. Told `deadly` it
+is a trainer that one item kills.
 """
 
 import contextlib
@@ -34,7 +35,7 @@ class Prefork:
             )
 
     def fork(self, task: str, environment: Mapping[str, str], log_file: Path) -> int:
-        """Start a trainer (`run`) or a run without faults (`drain`) and return its pid."""
+        """Start a trainer (`run`, `deadly`) or a run without faults (`drain`) and return its pid."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = {"task": task, "environment": dict(environment), "log": str(log_file)}
@@ -149,6 +150,10 @@ def _work(task: str) -> int:
     settings = TrainerSettings()
     if task == "run":
         return run(settings)
+    if task == "deadly":
+        from benchmarks.chaos.deadly import run_deadly
+
+        return run_deadly(settings)
     with only_trainer(settings.home):
         worker = make_worker(settings)
         worker.attach()

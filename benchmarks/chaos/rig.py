@@ -136,8 +136,11 @@ class Rig:
             return True
         return False
 
-    def judge(self, fed: Fed, weights: bool = True) -> Judgement:
-        """Say whether every acknowledged event is there once, and the weights are those of a run without faults."""
+    def judge(self, fed: Fed, weights: bool = True, put_aside: int = 0) -> Judgement:
+        """Say whether every acknowledged event is there once, and the weights are those of a run without faults.
+
+        `put_aside` is how many events are rightly dead that are not among the recorded entries.
+        """
         final = newest(self.home)
         if final is None:
             return Judgement(0, 0, account="there is no checkpoint")
@@ -148,7 +151,7 @@ class Rig:
         unequal: list[str] = []
         if weights:
             unequal = different(weights_of(final), weights_of(self.undisturbed(fed.entries)))
-        account = judge_account(final.account, len(stored))
+        account = judge_account(final.account, len(stored) + put_aside)
         return dataclasses.replace(judgement, checkpoints=final.number, account=account, weights=unequal)
 
     def undisturbed(self, entries: dict[tuple[int, bytes], Fields], name: str = "undisturbed") -> Final:

@@ -1,5 +1,6 @@
 """The campaign's own judge is judged: doctored evidence must be found, and a run must say how it went."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,17 @@ import redis
 from typer.testing import CliRunner
 
 from benchmarks.chaos import campaign
+from benchmarks.chaos.bad_blocks import KINDS, bad_entry
 from benchmarks.chaos.judge import different, judge_account, judge_events
 from benchmarks.chaos.proxy import Proxy, Weather
 from benchmarks.chaos.recorder import Recorder
 from benchmarks.chaos.report.faults import render
 from benchmarks.chaos.scenario import SCENARIOS, Effort, Outcome, Scenario
-from contract.errors import SetupError
+from benchmarks.chaos.soak import Growth
+from benchmarks.chaos.streams import appearances
+from benchmarks.chaos.trouble import below_zero
+from contract.blocks import decode_block
+from contract.errors import CorruptBlock, SetupError
 from contract.event_log import EventLog, stream_key
 from winnow.cli import app
 
@@ -98,6 +104,40 @@ def test_the_page_tells_held_broken_and_not_run_apart() -> None:
     assert "- `bad`: 3 lost" in page
     assert "- `away`: needs strace on PATH" in page
     assert "- `other`: not asked for" in page
+
+
+def test_a_module_of_the_campaign_that_is_missing_is_not_left_out_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "MODULES", (*campaign.MODULES, "no_such"))
+    with pytest.raises(SetupError, match="no_such"):
+        campaign.load()
+
+
+def test_a_sample_below_zero_is_found_whatever_its_labels() -> None:
+    text = '# HELP winnow_a_seconds x\nwinnow_a_seconds{le="a b"} -0.5\nwinnow_b 1e-9\nwinnow_c -0.0\nwinnow_d -3\n'
+    assert below_zero(text) == {"winnow_a_seconds", "winnow_d"}
+
+
+@pytest.mark.parametrize("kind", range(KINDS))
+def test_no_bad_entry_can_be_decoded(kind: int) -> None:
+    for seed in range(50):
+        with pytest.raises(CorruptBlock):
+            decode_block(bad_entry(kind, random.Random(seed)).get(b"block", b""))
+
+
+def test_copies_stand_in_any_order_and_each_event_first_stands_where_it_does_without_them() -> None:
+    many, once = appearances(500, random.Random(1))
+    assert len(many) > 800
+    assert sorted(event for _, event in once) == list(range(500))
+    first: dict[int, int] = {}
+    for slot, event in many:
+        first.setdefault(event, slot)
+    assert [(first[event], event) for _, event in once] == once
+
+
+def test_growth_is_told_from_the_second_half() -> None:
+    growth = Growth([600.0 * n for n in range(12)], [500.0] * 6 + [500.0 + n for n in range(6)], [9] * 11 + [12])
+    assert growth.slope_mb_h() == pytest.approx(6.0)
+    assert growth.more_fds() == 3
 
 
 def test_a_name_that_is_no_scenario_is_refused() -> None:

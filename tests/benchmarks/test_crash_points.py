@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from benchmarks.chaos.crash_points import kill_each_checkpoint_step, kill_each_publish_step
-from benchmarks.chaos.crash_scenarios import drawn, send, small_worker
+from benchmarks.chaos.crash_scenarios import send, small_worker
+from benchmarks.chaos.drawn import drawn
 
 
 def test_a_kill_within_a_checkpoint_leaves_the_state_before_or_after(log_url: str, home: Path) -> None:

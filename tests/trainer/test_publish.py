@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from contract.errors import Fenced
 from contract.events import Events
 from contract.hashing import Keys, id_key, id_keys
 from contract.registry import Registry
@@ -171,3 +172,25 @@ def test_a_full_disk_leaves_the_champion_and_no_half_version_and_the_next_public
     assert champion is not None
     assert champion.version == good
     assert loop.publish().version == "000002"
+
+
+@pytest.mark.parametrize(("passes", "staged"), [(0, 0), (1, 1)])
+def test_a_trainer_that_is_replaced_while_it_exports_promotes_nothing(tmp_path: Path, passes: int, staged: int) -> None:
+    loop = Loop(tmp_path, ALWAYS)
+    loop.learn(1)
+    first = loop.publish().version
+    loop.learn(1)
+    asked: list[int] = []
+
+    def check() -> None:
+        asked.append(len(asked))
+        if len(asked) > passes:
+            raise Fenced("a newer trainer has claimed the event log")
+
+    with pytest.raises(Fenced):
+        loop.publisher.publish(loop.learner, Progressive().quality(), {}, Account(), check)
+    champion = loop.registry.champion()
+    assert champion is not None
+    assert champion.version == first
+    assert len(loop.registry.versions()) == 1 + staged
+    assert not list((tmp_path / "registry" / "staging").iterdir())
