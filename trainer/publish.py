@@ -14,7 +14,7 @@ import numpy as np
 from contract.durable import sha256_of
 from contract.errors import ChampionPinned, VersionCorrupt, VersionNotFound
 from contract.event_log import Position
-from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files
+from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files, sealed
 from contract.registry import Registry
 from contract.space import SPACES, check_finite
 from contract.tables import Base, Tables, open_tables
@@ -89,7 +89,7 @@ class Publisher:
         report = self._report(exported, opened, learner, quality)
         judgement = judge_candidate(report, self._policy)
         manifest = self._manifest(exported, learner, quality, report, judgement, position, account)
-        (exported.directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1))
+        (exported.directory / MANIFEST_FILE).write_text(sealed(manifest).model_dump_json(indent=1))
         rejected = judgement.verdict is Verdict.REJECT
         number = self.registry.stage(exported.directory, quarantine=rejected)
         if exported.layout.base is None and not rejected:
