@@ -161,6 +161,8 @@ class Publisher:
             champion_holdout_auc=float("nan") if champion is None else auc(theirs, said),
             holdout_auc_error=auc_difference_error(holdout_auc, int(said.sum()), int((~said).sum())),
             ece=quality.window_ece,
+            window_positives=quality.window_positives,
+            rate_factor=quality.window_rate_factor,
             log_loss=quality.window_log_loss,
             prior_log_loss=quality.window_prior_log_loss,
             pseudo_label_share=quality.pseudo_label_share,

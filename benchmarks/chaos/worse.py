@@ -35,6 +35,8 @@ def rejected_share(positives: int, negatives: int, drop: float, times: int, seed
             champion_holdout_auc=auc(theirs, said),
             holdout_auc_error=auc_difference_error(found, positives, negatives),
             ece=0.0,
+            window_positives=positives,
+            rate_factor=1.0,
             log_loss=0.09,
             prior_log_loss=0.1,
             pseudo_label_share=0.02,
