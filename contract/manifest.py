@@ -34,6 +34,7 @@ An onnxruntime for serving computes every output of its graph, whether it is ask
 microsecond or more: the graph holds what depends on the backbone or must be calibrated, and no more.
 """
 
+import hashlib
 import stat
 from itertools import islice
 from pathlib import Path
@@ -104,6 +105,7 @@ class Manifest(_Frozen):
     reasons: list[str]
     layout: Layout = Field(description="how its tables lie and what they are summed with")
     files: dict[Annotated[str, Field(pattern=_FILE_NAME)], FileDigest] = Field(max_length=MAX_FILES)
+    seal: str | None = Field(default=None, description="SHA-256 of all of the above; null in versions from before it")
 
 
 class _AnySchema(BaseModel):
@@ -125,6 +127,12 @@ class Probe(_Frozen):
     label: list[int]
     watch: list[float]
     tolerance: float = Field(default=1e-5, gt=0, le=MAX_TOLERANCE)
+
+
+def sealed(manifest: Manifest) -> Manifest:
+    """Return a manifest with the digest of all that it says: files have theirs in it, and nothing else has its own."""
+    said = manifest.model_dump_json(exclude={"seal"})
+    return manifest.model_copy(update={"seal": hashlib.sha256(said.encode()).hexdigest()})
 
 
 def digest_files(directory: Path) -> dict[str, FileDigest]:
@@ -153,9 +161,12 @@ def read_manifest(directory: Path) -> Manifest:
             raise VersionCorrupt(
                 f"version {directory.name}: schema {schema}, this release reads {SCHEMA}; let its trainer publish anew"
             )
-        return Manifest.model_validate_json(content)
+        manifest = Manifest.model_validate_json(content)
     except (OSError, ValidationError) as error:
         raise VersionCorrupt(f"version {directory.name}: no readable {MANIFEST_FILE} ({_complaint(error)})") from error
+    if manifest.seal is not None and manifest.seal != sealed(manifest).seal:
+        raise VersionCorrupt(f"version {directory.name}: {MANIFEST_FILE} is not what was sealed; stage it again")
+    return manifest
 
 
 def verify_files(directory: Path, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""The graph of a version, as onnxruntime runs it: its signature, and one run in the calling thread."""
+"""The graph of a version, as onnxruntime runs it: its signature, one run in the calling thread, bounded memory (P4)."""
 
 import os
 from pathlib import Path
@@ -14,9 +14,11 @@ from service.graph_file import check_graph_file
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # importing it would otherwise report to its maker
 import onnxruntime
 
+MAX_WORKING_BYTES = 1 << 30  # of all runs at once; a run over 10,000 candidates of width 512 takes some 20 MiB
 _OUTPUTS = ["logit", "score", "confidence", "label"]
 _TYPES = {"history": "tensor(int64)", "label": "tensor(bool)"}
 _FLOAT = "tensor(float)"
+_AS_REQUESTED = 1  # the arena is as large as it must be, not the next power of two
 
 
 class Outputs(NamedTuple):
@@ -57,8 +59,18 @@ def _options() -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = 1  # a run ends in the thread that asked: no hand-over, no waiting
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # each number of candidates would keep a pattern of its own
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = 4  # a refusal is logged once, by the slot
     return options
+
+
+def _bound_working_memory() -> None:
+    """Let no graph take more: a column times a row of a file of kilobytes is gigabytes, by operators that all need."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    bound = onnxruntime.OrtArenaCfg({"max_mem": MAX_WORKING_BYTES, "arena_extend_strategy": _AS_REQUESTED})
+    onnxruntime.create_and_register_allocator(memory, bound)
 
 
 def _check_signature(inputs: dict[str, Any], outputs: dict[str, Any], tables: Tables) -> None:
@@ -71,3 +83,6 @@ def _check_signature(inputs: dict[str, Any], outputs: dict[str, Any], tables: Ta
         raise VersionCorrupt(f"the graph maps {sorted(inputs)} to {sorted(outputs)}, which is not its contract")
     if wrong := [node for node, kind in (inputs | outputs).items() if kind != _TYPES.get(node, _FLOAT)]:
         raise VersionCorrupt(f"the graph has another type than its contract for {', '.join(wrong)}")
+
+
+_bound_working_memory()  # once a process, before its first session

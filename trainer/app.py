@@ -16,7 +16,7 @@ from contract.registry import Registry
 from contract.telemetry import configure_logs
 from trainer import loop
 from trainer.checkpoint import CheckpointStore
-from trainer.gates import GatePolicy
+from trainer.gate_policy import read_policy
 from trainer.label_log import LabelLog
 from trainer.metrics import TrainerMetrics
 from trainer.publish import DeltaPolicy, Publisher
@@ -62,7 +62,7 @@ def make_worker(settings: TrainerSettings) -> Worker:
         Publisher(
             Registry(settings.registry_directory),
             settings,
-            GatePolicy(min_events=settings.gate_min_events),
+            read_policy(settings.gate_policy, settings.gate_min_events),
             settings.keep_versions,
             DeltaPolicy(whole_every_s=settings.whole_every_s, max_drift=settings.delta_max_drift),
         ),

@@ -2,11 +2,17 @@
 
 REJECT means the version is wrong or worse and goes to quarantine; HOLD means it may be fine but there is not enough to
 say, and the champion stays; PROMOTE means every condition holds. Every condition that fails gives a reason.
+
+A figure that is NaN holds no bound, so conditions read `not figure <= bound`. Two are NaN where there is nothing to
+say, and are not asked: the champion's AUC where no champion can be opened, and the rate factor of a window without
+positives. The AUC is only asked of a holdout with enough positives.
 """
 
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Verdict(StrEnum):
@@ -17,24 +23,37 @@ class Verdict(StrEnum):
     REJECT = "REJECT"
 
 
-@dataclass(frozen=True)
-class GatePolicy:
-    """Bounds of the gate."""
+class GatePolicy(BaseModel):
+    """Bounds of the gate. NaN is none: every number has a bound of its own that NaN does not hold."""
 
-    min_events: int = 1_000
-    min_holdout_positives: int = 30
-    max_parity_gap: float = 1e-5
-    max_auc_drop: float = 0.02  # below the champion on the same holdout, beyond two standard errors
-    max_ece: float = 0.05
-    max_log_loss_ratio: float = 1.10  # to always answering the recent rate of positives
-    max_pseudo_label_share: float = 0.5
-    max_target_one_sidedness: float = 10.0  # above it the targets have collapsed to one class
-    max_bytes: int = 16 * 2**30
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_events: int = Field(default=1_000, ge=0, description="HOLD with fewer events")
+    min_holdout_positives: int = Field(default=30, ge=1, description="positives below which AUC and rate say nothing")
+    max_parity_gap: float = Field(default=1e-5, ge=0, le=1e-3, description="REJECT where onnxruntime is further off")
+    max_auc_drop: float = Field(
+        default=0.02, ge=0, le=1, description="REJECT further below the champion's AUC, and beyond two standard errors"
+    )
+    min_auc: float = Field(
+        default=0.5, ge=0, le=1, description="REJECT with a lower AUC beyond two standard errors, with no champion too"
+    )
+    max_ece: float = Field(default=0.05, ge=0, le=1, description="HOLD with a larger calibration error (ECE)")
+    max_rate_factor: float = Field(
+        default=3.0, ge=1, description="HOLD where mean score and rate of positives are further apart"
+    )
+    max_log_loss_ratio: float = Field(
+        default=1.10, ge=0, description="HOLD above this many times the loss of always answering the rate"
+    )
+    max_pseudo_label_share: float = Field(default=0.5, ge=0, le=1, description="HOLD with more labels that are 1")
+    max_target_one_sidedness: float = Field(
+        default=10.0, ge=1, description="HOLD where targets are a larger factor from the prior: they have collapsed"
+    )
+    max_bytes: int = Field(default=16 * 2**30, ge=1, le=64 * 2**30, description="REJECT larger versions")
 
 
 @dataclass(frozen=True)
 class CandidateReport:
-    """What the gate looks at; nan where there is not enough to say."""
+    """What the gate looks at; nan where a figure cannot be told."""
 
     events: int
     finite: bool
@@ -44,6 +63,8 @@ class CandidateReport:
     champion_holdout_auc: float  # nan without a champion
     holdout_auc_error: float  # standard error of the difference
     ece: float
+    window_positives: int
+    rate_factor: float  # mean score over the rate of positives in the window; nan without positives
     log_loss: float
     prior_log_loss: float
     pseudo_label_share: float
@@ -74,6 +95,11 @@ def judge_candidate(report: CandidateReport, policy: GatePolicy) -> Judgement:
                 f"size: {report.bytes} bytes, the bound is {policy.max_bytes}",
             ),
             (_is_worse(report, policy), _worse_reason(report)),
+            (
+                _is_no_better_than_chance(report, policy),
+                f"quality: holdout AUC {report.holdout_auc:.4f} on {report.holdout_positives} positives, "
+                f"the bound is {policy.min_auc:g}",
+            ),
         ]
         if fails
     ]
@@ -81,19 +107,24 @@ def judge_candidate(report: CandidateReport, policy: GatePolicy) -> Judgement:
         reason
         for fails, reason in [
             (report.events < policy.min_events, f"{report.events} events, the least is {policy.min_events}"),
-            (report.ece > policy.max_ece, f"calibration: ECE {report.ece:.4f}, the bound is {policy.max_ece}"),
+            (not report.ece <= policy.max_ece, f"calibration: ECE {report.ece:.4f}, the bound is {policy.max_ece}"),
             (
-                report.log_loss > policy.max_log_loss_ratio * report.prior_log_loss,
+                _is_off_the_rate(report, policy),
+                f"calibration: the mean score is {report.rate_factor:.3g} times the rate of positives, "
+                f"the bound is a factor {policy.max_rate_factor:g}",
+            ),
+            (
+                not report.log_loss <= policy.max_log_loss_ratio * report.prior_log_loss,
                 f"log loss {report.log_loss:.4f} is over {policy.max_log_loss_ratio} x the prior's "
                 f"{report.prior_log_loss:.4f}",
             ),
             (
-                report.pseudo_label_share > policy.max_pseudo_label_share,
+                not report.pseudo_label_share <= policy.max_pseudo_label_share,
                 f"one-sided: {report.pseudo_label_share:.0%} of pseudo-labels are positive, "
                 f"the bound is {policy.max_pseudo_label_share:.0%}",
             ),
             (
-                report.target_one_sidedness > policy.max_target_one_sidedness,
+                not report.target_one_sidedness <= policy.max_target_one_sidedness,
                 f"one-sided: the mean target is a factor {report.target_one_sidedness:.3g} from the prior, "
                 f"the bound is {policy.max_target_one_sidedness:g}",
             ),
@@ -122,6 +153,19 @@ def _is_worse(report: CandidateReport, policy: GatePolicy) -> bool:
         return False
     drop = report.champion_holdout_auc - report.holdout_auc
     return not drop <= max(policy.max_auc_drop, 2 * report.holdout_auc_error)
+
+
+def _is_no_better_than_chance(report: CandidateReport, policy: GatePolicy) -> bool:
+    if report.holdout_positives < policy.min_holdout_positives:
+        return False
+    error = report.holdout_auc_error / math.sqrt(2)  # of one AUC, where the other is known
+    return not report.holdout_auc >= policy.min_auc - 2 * error
+
+
+def _is_off_the_rate(report: CandidateReport, policy: GatePolicy) -> bool:
+    if report.window_positives < policy.min_holdout_positives:
+        return False
+    return not 1 <= report.rate_factor * policy.max_rate_factor <= policy.max_rate_factor**2
 
 
 def _worse_reason(report: CandidateReport) -> str:

@@ -71,6 +71,8 @@ class Quality:
     window_log_loss: float
     window_prior_log_loss: float  # of always answering the window's own rate
     window_ece: float
+    window_positives: int
+    window_rate_factor: float  # mean score over the rate of positives; nan without positives
     pseudo_label_share: float  # share of the window labelled 1
     prior: float  # share of explicit positives among recent exposures
     idl_target_mean: float  # mean of paper IDL's target over all that was unlabelled
@@ -165,6 +167,8 @@ class Progressive:
             window_log_loss=log_loss(score, said) if some else float("nan"),
             window_prior_log_loss=log_loss(np.full(len(said), said.mean()), said) if some else float("nan"),
             window_ece=ece(score, said) if some else float("nan"),
+            window_positives=int(said.sum()),
+            window_rate_factor=float(score.mean() / said.mean()) if said.any() else float("nan"),
             pseudo_label_share=float(labelled.mean()) if some else float("nan"),
             prior=self._prior,
             idl_target_mean=_mean(self._idl),

@@ -15,7 +15,7 @@ import numpy as np
 from contract.durable import sha256_of
 from contract.errors import ChampionPinned, VersionCorrupt, VersionNotFound
 from contract.event_log import Position
-from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files
+from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files, sealed
 from contract.registry import Registry
 from contract.space import SPACES, check_finite
 from contract.tables import Base, Tables, open_tables
@@ -98,7 +98,7 @@ class Publisher:
         report = self._report(exported, opened, learner, quality)
         judgement = judge_candidate(report, self._policy)
         manifest = self._manifest(exported, learner, quality, report, judgement, position, account)
-        (exported.directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1))
+        (exported.directory / MANIFEST_FILE).write_text(sealed(manifest).model_dump_json(indent=1))
         rejected = judgement.verdict is Verdict.REJECT
         try:
             check()
@@ -176,6 +176,8 @@ class Publisher:
             champion_holdout_auc=float("nan") if champion is None else auc(theirs, said),
             holdout_auc_error=auc_difference_error(holdout_auc, int(said.sum()), int((~said).sum())),
             ece=quality.window_ece,
+            window_positives=quality.window_positives,
+            rate_factor=quality.window_rate_factor,
             log_loss=quality.window_log_loss,
             prior_log_loss=quality.window_prior_log_loss,
             pseudo_label_share=quality.pseudo_label_share,

@@ -1,5 +1,6 @@
 """Settings of the trainer: the science in one section, the process in another."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -124,6 +125,9 @@ class TrainerSettings(LearnerSettings, CapSettings, LogSettings, TelemetrySettin
     )
     dead_letters_days: float = Field(default=7.0, gt=0, le=3_650, description="Days that a dead letter is kept.")
     gate_min_events: int = Field(default=1_000, ge=0, description="Events before a first version may be promoted.")
+    gate_policy: Path | None = Field(
+        default=None, description="TOML file with bounds of the gate (`winnow models gates`); others are the defaults."
+    )
     trainer_metrics_port: int = Field(
         default=9109, ge=0, le=65_535, description="Port of the trainer's /metrics; 0 = off."
     )

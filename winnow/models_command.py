@@ -135,6 +135,22 @@ def rollback(
     _say(_registry(home).rollback(why, who=_who(), to=to, before_ms=before_ms))
 
 
+@app.command()
+@one_line_errors
+def gates(
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="TOML file to read instead of WINNOW_GATE_POLICY.")
+    ] = None,
+) -> None:
+    """Print the bounds of the gate that are in force, a line each, as a policy file that could be read again."""
+    from trainer.gate_policy import policy_lines, read_policy
+    from trainer.settings import TrainerSettings
+
+    settings = TrainerSettings()
+    for line in policy_lines(read_policy(policy or settings.gate_policy, settings.gate_min_events)):
+        typer.echo(line)
+
+
 def _who() -> str:
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"

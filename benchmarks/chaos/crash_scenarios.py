@@ -68,7 +68,13 @@ def small_worker(home: Path, url: str) -> Worker:
     )
     worker = make_worker(settings)
     lenient = GatePolicy(
-        min_events=0, max_ece=1.0, max_log_loss_ratio=1e9, max_pseudo_label_share=1.0, max_target_one_sidedness=1e9
+        min_events=0,
+        min_auc=0.0,
+        max_ece=1.0,
+        max_rate_factor=1e9,
+        max_log_loss_ratio=1e9,
+        max_pseudo_label_share=1.0,
+        max_target_one_sidedness=1e9,
     )
     worker.publisher = Publisher(Registry(settings.registry_directory), settings, lenient, 20)
     worker.attach()

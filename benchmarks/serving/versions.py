@@ -20,7 +20,9 @@ from trainer.settings import LearnerSettings
 ANY_QUALITY = GatePolicy(
     min_events=0,
     max_auc_drop=1.0,
+    min_auc=0.0,
     max_ece=1.0,
+    max_rate_factor=float("inf"),
     max_log_loss_ratio=float("inf"),
     max_pseudo_label_share=1.0,
     max_target_one_sidedness=float("inf"),

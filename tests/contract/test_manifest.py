@@ -12,6 +12,7 @@ from contract.manifest import (
     MANIFEST_FILE,
     FileDigest,
     read_manifest,
+    sealed,
     verify_files,
 )
 from contract.side import LEAST_SIDE_ROWS
@@ -134,3 +135,19 @@ def test_sizes_that_cannot_be_served_are_refused(version: Path, change: dict[str
     (version / MANIFEST_FILE).write_text(json.dumps(content | {"layout": content["layout"] | change}))
     with pytest.raises(VersionCorrupt, match=r"no readable manifest\.json"):
         read_manifest(version)
+
+
+def test_a_sealed_manifest_that_says_anything_else_is_refused(version: Path) -> None:
+    write_manifest(version, sealed(read_manifest(version)))
+    content = json.loads((version / MANIFEST_FILE).read_bytes())
+    content["trained_through"]["acknowledged_ms"] += 1  # valid, and every answer would show it
+    (version / MANIFEST_FILE).write_text(json.dumps(content))
+    with pytest.raises(VersionCorrupt, match=r"manifest\.json is not what was sealed"):
+        read_manifest(version)
+
+
+def test_a_sealed_manifest_is_read_however_it_is_set(version: Path) -> None:
+    manifest = sealed(read_manifest(version))
+    (version / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=3))
+    assert read_manifest(version) == manifest
+    assert sealed(manifest) == manifest

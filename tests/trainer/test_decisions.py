@@ -35,6 +35,8 @@ GOOD = CandidateReport(
     champion_holdout_auc=0.75,
     holdout_auc_error=0.02,
     ece=0.002,
+    window_positives=200,
+    rate_factor=1.1,
     log_loss=0.09,
     prior_log_loss=0.1,
     pseudo_label_share=0.02,
@@ -55,6 +57,21 @@ GOOD = CandidateReport(
         ({"holdout_auc": 0.72}, Verdict.PROMOTE, "every gate holds"),  # within two standard errors
         ({"holdout_auc": 0.5, "holdout_positives": 10}, Verdict.PROMOTE, "every gate holds"),  # too few to say
         ({"champion_holdout_auc": float("nan")}, Verdict.PROMOTE, "every gate holds"),  # the first version
+        ({"champion_holdout_auc": float("nan"), "holdout_auc": 0.4}, Verdict.REJECT, "the bound is 0.5"),
+        ({"champion_holdout_auc": float("nan"), "holdout_auc": 0.48}, Verdict.PROMOTE, "every gate holds"),
+        ({"champion_holdout_auc": 0.41, "holdout_auc": 0.4}, Verdict.REJECT, "the bound is 0.5"),
+        ({"champion_holdout_auc": float("nan"), "holdout_auc": float("nan")}, Verdict.REJECT, "AUC nan"),
+        ({"holdout_auc": float("nan")}, Verdict.REJECT, "quality"),
+        ({"holdout_auc_error": float("nan"), "holdout_auc": 0.72}, Verdict.REJECT, "quality"),
+        ({"ece": float("nan")}, Verdict.HOLD, "calibration"),
+        ({"log_loss": float("nan")}, Verdict.HOLD, "log loss"),
+        ({"prior_log_loss": float("nan")}, Verdict.HOLD, "log loss"),
+        ({"pseudo_label_share": float("nan")}, Verdict.HOLD, "one-sided"),
+        ({"target_one_sidedness": float("nan")}, Verdict.HOLD, "one-sided"),
+        ({"rate_factor": 3.5}, Verdict.HOLD, "3.5 times the rate of positives"),
+        ({"rate_factor": 0.3}, Verdict.HOLD, "0.3 times the rate of positives"),
+        ({"rate_factor": float("nan")}, Verdict.HOLD, "calibration"),
+        ({"rate_factor": 9.0, "window_positives": 29}, Verdict.PROMOTE, "every gate holds"),  # too few to say
         ({"events": 10}, Verdict.HOLD, "10 events"),
         ({"ece": 0.2}, Verdict.HOLD, "calibration"),
         ({"log_loss": 0.2}, Verdict.HOLD, "log loss"),

@@ -73,3 +73,15 @@ def test_the_history_names_who_did_what(home: Path, registry: Registry) -> None:
     assert (last.act, last.replaced, last.why) == ("rollback", "000002", "it was worse")
     assert "@" in last.who
     assert "rollback" in run(home, "history")
+
+
+def test_the_gates_in_force_are_printed_a_line_each(tmp_path: Path) -> None:
+    (tmp_path / "gates.toml").write_text("max_ece = 0.125")
+    done = CliRunner().invoke(app, ["gates", "--policy", str(tmp_path / "gates.toml")])
+    assert done.exit_code == 0, done.output
+    assert "max_ece = 0.125  # at least 0, at most 1; HOLD" in done.stdout
+    assert "min_events = 1000" in done.stdout
+    (tmp_path / "gates.toml").write_text("max_ecce = 0.125")
+    refused = CliRunner().invoke(app, ["gates", "--policy", str(tmp_path / "gates.toml")])
+    assert refused.exit_code == 2
+    assert "there is no bound 'max_ecce'" in refused.stderr
