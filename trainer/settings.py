@@ -124,6 +124,13 @@ class TrainerSettings(LearnerSettings, CapSettings, LogSettings, TelemetrySettin
     )
     dead_letters_days: float = Field(default=7.0, gt=0, le=3_650, description="Days that a dead letter is kept.")
     gate_min_events: int = Field(default=1_000, ge=0, description="Events before a first version may be promoted.")
+    live_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of events without explicit positive feedback on which the champion is watched; 0 turns the "
+        "watch, and the rollback by itself, off.",
+    )
     trainer_metrics_port: int = Field(
         default=9109, ge=0, le=65_535, description="Port of the trainer's /metrics; 0 = off."
     )
