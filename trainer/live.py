@@ -10,6 +10,8 @@ no fault. It is noted in the registry, which keeps it. The learner, its batches 
 watch (promise P3): after a restart the window fills anew.
 """
 
+import time
+
 import numpy as np
 import numpy.typing as npt
 import structlog
@@ -47,11 +49,16 @@ _COLUMNS = 10
 class LiveWatch:
     """One window. `observe` every step."""
 
-    def __init__(self, publisher: Publisher, metrics: TrainerMetrics, share: float) -> None:
-        """Watch the champion of `publisher`'s registry; `share` of what is no positive is looked at, 0 = no watch."""
+    def __init__(self, publisher: Publisher, metrics: TrainerMetrics, share: float, time_share: float) -> None:
+        """Watch the champion of `publisher`'s registry; `share` of what is no positive is looked at, 0 = no watch.
+
+        After each look it rests until that look was no more than `time_share` of the time.
+        """
         self._publisher = publisher
         self._metrics = metrics
         self._share = share
+        self._time_share = time_share
+        self._rest_until = 0.0
         self._policy = LivePolicy()
         self._reference = self._registry.healthy()
         self._candidate: str | None = None
@@ -77,6 +84,9 @@ class LiveWatch:
 
         The champion cannot know the step's events: it was published before.
         """
+        started = time.monotonic()
+        if self._share <= 0 or started < self._rest_until:
+            return
         chosen, weight = sampled(report, self._share)
         if not len(chosen):
             return
@@ -84,6 +94,8 @@ class LiveWatch:
             self._observe(report, chosen, weight)
         except (RegistryError, OSError) as error:  # the next batch tries again; learning goes on
             log.warning("live_watch_failed", error=str(error))
+        ended = time.monotonic()
+        self._rest_until = ended + (ended - started) * (1.0 / self._time_share - 1.0)
 
     def _observe(self, report: StepReport, chosen: Places, weight: Floats) -> None:
         served = self._publisher.served.champion()
@@ -185,8 +197,6 @@ def sampled(report: StepReport, share: float) -> tuple[Places, Floats]:
 
     Positives, and a share of the rest, but of a step no more than MOST_OF_A_STEP. What is over a cap is left out.
     """
-    if share <= 0:
-        return np.zeros(0, np.int64), np.zeros(0)
     said = report.label == POSITIVE
     drawn = (report.events.event_key & np.uint64(0xFFFFFF)).astype(np.float64) < share * 2.0**24
     chosen = np.flatnonzero((drawn | said) & ~report.capped)

@@ -82,7 +82,7 @@ class Worker:
             self.settings.batch_events, self.settings.dedupe_events, self.aside.add, self.suspects.condemned
         )
         self.caps = Caps(self.settings)
-        self.live = LiveWatch(self.publisher, self.metrics, self.settings.live_share)
+        self.live = LiveWatch(self.publisher, self.metrics, self.settings.live_share, self.settings.live_time_share)
         self.forgetting.begin()
         self.account = Account()
         self.position: Position = dict.fromkeys(range(PARTITIONS), BEGINNING)

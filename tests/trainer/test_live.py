@@ -32,7 +32,10 @@ class Stream:
     """A worker, and a world whose events it learns, a version after each round."""
 
     def __init__(self, new_worker: MakeWorker, log_url: str, **settings: object) -> None:
-        self.new_worker, self.settings = new_worker, {"batch_events": 512, "live_share": 0.5, **settings}
+        self.new_worker, self.settings = (
+            new_worker,
+            {"batch_events": 512, "live_share": 0.5, "live_time_share": 1.0, **settings},
+        )
         self.log = EventLog(log_url)
         self.simulator = Simulator(WORLD, seed=5)
         self.worker: Worker = new_worker(**self.settings)
@@ -136,7 +139,7 @@ def test_a_pinned_version_that_falls_behind_the_learner_is_told(new_worker: Make
 
 
 def test_the_watch_changes_nothing_that_is_learned(new_worker: MakeWorker, log_url: str, tmp_path: Path) -> None:
-    settings = {"window_ms": 60_000, "batch_events": 512, "gate_min_events": 0}
+    settings = {"window_ms": 60_000, "batch_events": 512, "gate_min_events": 0, "live_time_share": 1.0}
     send(EventLog(log_url), Simulator(WORLD, seed=5).next_block(4 * ROUND).events, batch=512)
     entries = EventLog(log_url).read_after({}, 10_000).entries
     states = []
@@ -158,7 +161,7 @@ def test_a_good_run_raises_no_alarm(tmp_path: Path, seed: int) -> None:
     learner, progressive, registry = Learner(settings), Progressive(), Registry(tmp_path / "registry")
     publisher = Publisher(registry, settings, GatePolicy(), 20, DeltaPolicy(whole_every_s=0.0))
     metrics = TrainerMetrics()
-    watch = LiveWatch(publisher, metrics, share=0.2)
+    watch = LiveWatch(publisher, metrics, share=0.2, time_share=1.0)
     for number, block in enumerate(Simulator(WORLD, seed=seed).blocks(24 * 1_024, 1_024)):
         report = learner.step(block.events)
         progressive.add(report, learner)
