@@ -2,7 +2,7 @@
 
     registry/
       champion.json       the pointer, replaced atomically; the service watches this file and nothing else
-      healthy.json        the version that the trainer would roll back to by itself; never pruned
+      healthy.json        the version that the trainer would roll back to by itself (contract.noted); never pruned
       history.jsonl       every change of the pointer: who, when, what, why (contract.pointer)
       versions/000001/    immutable
       staging/            being written
@@ -13,21 +13,21 @@ name exists: it is staged aside, verified, brought to disk and renamed.
 """
 
 import fcntl
-import json
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from tempfile import mkdtemp
 
-from contract.durable import sync_directory, sync_file, write_atomically
+from contract.durable import sync_directory, sync_file
 from contract.errors import ChampionPinned, RegistryError, VersionCorrupt, VersionNotFound
 from contract.manifest import Manifest, read_manifest, verify_files
+from contract.noted import Noted, read_noted, write_noted
 from contract.pointer import TRAINER, Champion, known_changes, parse_champion, read_history, way_back, write_change
 
 CHAMPION_FILE = "champion.json"
-HEALTHY_FILE = "healthy.json"
 
 
 class Registry:
@@ -187,16 +187,18 @@ class Registry:
 
     def healthy(self) -> str | None:
         """Return the version that was last found healthy while it was served, if it is still there."""
-        try:
-            version = json.loads((self.directory / HEALTHY_FILE).read_bytes())["version"]
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
+        version = read_noted(self.directory).healthy
         return version if version in self.versions() else None
 
     def note_healthy(self, version: str) -> None:
         """Remember a version as healthy: it is kept until another is."""
         with self._lock():
-            write_atomically(self.directory / HEALTHY_FILE, json.dumps({"version": version}).encode())
+            write_noted(self.directory, Noted(version, None))
+
+    def note_candidate(self, version: str) -> None:
+        """Keep a version that is being watched, and may be noted as healthy, until that or another candidate."""
+        with self._lock():
+            write_noted(self.directory, Noted(self.healthy(), version))
 
     def quarantine(self, version: str) -> None:
         """Move a version that must not be served out of reach. The champion cannot be."""
@@ -211,15 +213,14 @@ class Registry:
     def prune(self, keep: int) -> list[str]:
         """Delete all but the newest `keep` whole versions, as many deltas, and as many in quarantine; return what went.
 
-        The champion, the one before it, the one it replaced, the one last found healthy, and the newest of all, whose
+        The champion, the one before it, the one it replaced, what the live watch noted, and the newest of all, whose
         number must not come again, always stay, and so does whatever a delta stands on that stays. What goes is moved
         aside first: no name in `versions/` ever stands for half a version.
         """
         with self._lock():
             champion = self.champion()
-            held = {champion.version, champion.previous, champion.replaced} if champion else set()
-            held.add(self.healthy())
-            held.add(f"{self._highest():06d}")
+            held = {f"{self._highest():06d}", *astuple(read_noted(self.directory))}
+            held |= {champion.version, champion.previous, champion.replaced} if champion else set()
             present = self.versions()
             deltas = [version for version in present if self.base_of(version)]
             wholes = [version for version in present if version not in deltas]

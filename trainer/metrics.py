@@ -8,6 +8,7 @@ from contract.dead_letters import Reason
 from contract.errors import SetupError
 from trainer.checkpoint import Account
 from trainer.labels import LABEL_NAMES
+from trainer.live_judgement import LiveFigures
 from trainer.progressive import Quality
 from trainer.publish import Published
 from trainer.step_report import StepReport
@@ -73,6 +74,20 @@ class TrainerMetrics:
         self._disk_full = Gauge(
             "winnow_trainer_disk_full", "1 while the trainer waits for space, else 0", registry=registry
         )
+        self._rollbacks = Counter(
+            "winnow_trainer_automatic_rollbacks", "Champions that the live watch rolled back", registry=registry
+        )
+        self._unfit = Gauge(
+            "winnow_trainer_champion_unfit", "1 while the live watch finds a fault in what is served", registry=registry
+        )
+        self._live_auc = Gauge(
+            "winnow_trainer_live_auc_ratio", "AUC of what was served of late, and of other models on the same events",
+            ["model"], registry=registry,
+        )  # fmt: skip
+        self._live_score = Gauge(
+            "winnow_trainer_live_score_ratio", "Mean score of what was served of late to the rate of positives",
+            registry=registry,
+        )  # fmt: skip
         self._quality = {
             name: Gauge(f"winnow_trainer_{name}_ratio", help_, registry=registry)
             for name, help_ in {
@@ -150,6 +165,19 @@ class TrainerMetrics:
     def observe_checkpoint(self) -> None:
         """Note that a checkpoint was written now."""
         self._checkpoint.set(time.time())
+
+    def observe_live(self, figures: LiveFigures, unfit: bool) -> None:
+        """Show what the live watch found."""
+        self._unfit.set(unfit)
+        self._live_auc.labels("champion").set(figures.champion.auc)
+        self._live_auc.labels("learner").set(figures.learner.shown.auc)
+        if figures.reference:
+            self._live_auc.labels("reference").set(figures.reference.shown.auc)
+        self._live_score.set(figures.champion.mean_score / figures.rate if figures.rate else float("nan"))
+
+    def observe_rollback(self) -> None:
+        """Count one automatic rollback."""
+        self._rollbacks.inc()
 
     def observe_publication(self, published: Published, quality: Quality) -> None:
         """Count one version and show the quality behind it."""

@@ -54,6 +54,37 @@ def gauc(score: Scores, label: Labels, group: Groups) -> GroupMetric:
     return _mean(in_order[judged] / pairs[judged], rows[judged])
 
 
+@dataclass(frozen=True)
+class PairedAUC:
+    """Two models on the same rows."""
+
+    first: float
+    second: float
+    error: float  # standard error of first - second
+
+
+def paired_auc(first: Scores, second: Scores, label: Labels) -> PairedAUC:
+    """Return the AUCs of two models, and the standard error of their difference. Shapes [N].
+
+    Paired: what both find hard costs neither. nan and infinity with fewer than two rows of either class.
+    Source: DeLong, DeLong and Clarke-Pearson, Biometrics 1988.
+    """
+    positives, negatives = int(label.sum()), int((~label).sum())
+    if min(positives, negatives) < 2:
+        return PairedAUC(np.nan, np.nan, np.inf)
+    (a_won, a_lost), (b_won, b_lost) = _won(first, label), _won(second, label)
+    variance = (a_won - b_won).var(ddof=1) / positives + (a_lost - b_lost).var(ddof=1) / negatives
+    return PairedAUC(float(a_won.mean()), float(b_won.mean()), float(np.sqrt(variance)))
+
+
+def _won(score: Scores, label: Labels) -> tuple[_Floats, _Floats]:
+    """Return the share of negatives below each positive, and of positives above each negative; a tie counts half."""
+    positive, negative = np.sort(score[label]), np.sort(score[~label])
+    below = [np.searchsorted(negative, score[label], side) for side in ("left", "right")]
+    above = [len(positive) - np.searchsorted(positive, score[~label], side) for side in ("left", "right")]
+    return (below[0] + below[1]) / (2.0 * len(negative)), (above[0] + above[1]) / (2.0 * len(positive))
+
+
 def ndcg_at_k(score: Scores, label: Labels, group: Groups, k: int = NDCG_AT) -> GroupMetric:
     """Return the mean NDCG@k of the groups with a positive, each group counting once. Shapes [N].
 

@@ -33,14 +33,19 @@ class OpenedVersion:
 
     def logits(self, user_key: Keys, item_key: Keys, side: SideRows) -> Floats:
         """Return the logits of pairs given by key, with all their side features. Shapes [N], [N], [N, 7] -> [N]."""
+        return self.answers(user_key, item_key, side)[0]
+
+    def answers(self, user_key: Keys, item_key: Keys, side: SideRows) -> tuple[Floats, Floats]:
+        """Return logits and calibrated scores of the same. Shapes [N]."""
         tables = self.tables
         user, item = tables.users.find(user_key), tables.items.find(item_key)
         asked = side.copy()
         asked[item != tables.items.unknown, ITEM_SLOTS] = 0
-        found = np.zeros(len(user))
+        found = np.zeros((2, len(user)))
         for rows, history in _by_history(tables, user):
-            found[rows] = self._run(user[rows], item[rows], asked[rows], history)["logit"]
-        return found
+            said = self._run(user[rows], item[rows], asked[rows], history)
+            found[:, rows] = said["logit"], said["score"]
+        return found[0], found[1]
 
     def parity_gap(self, probe: Probe) -> float:
         """Return how far this is from what the learner said of the probe; infinite where either is not finite."""

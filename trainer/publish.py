@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from contract.durable import sha256_of
-from contract.errors import ChampionPinned, VersionCorrupt, VersionNotFound
+from contract.errors import ChampionPinned, VersionCorrupt
 from contract.event_log import Position
 from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files, sealed
 from contract.registry import Registry
@@ -28,6 +28,7 @@ from trainer.learner import Learner
 from trainer.metrics_math import auc
 from trainer.opened import OpenedVersion
 from trainer.progressive import Quality
+from trainer.served import Served
 from trainer.settings import LearnerSettings
 
 _DRIFT_PAIRS = 512
@@ -68,11 +69,11 @@ class Publisher:
     ) -> None:
         """Publish into `registry`, keeping `keep_versions` beside champion and predecessor."""
         self.registry = registry
+        self.served = Served(registry)
         self._settings = settings
         self._policy = policy
         self._keep = keep_versions
         self._deltas = deltas or DeltaPolicy()
-        self._champion: tuple[str, OpenedVersion] | None = None
         self._whole: Whole | None = None  # of this learner: after a restart the first version is whole
         self._whole_due = 0.0
 
@@ -115,7 +116,7 @@ class Publisher:
         check()
         promoted, reasons = self._promote(number, judgement)
         if promoted:
-            self._champion = number, opened
+            self.served.keep(number, opened)
         self.registry.prune(self._keep)
         seconds = time.monotonic() - started
         return Published(number, exported.layout.base is not None, judgement.verdict, promoted, reasons, seconds)
@@ -161,7 +162,8 @@ class Publisher:
         held = learner.holdout.held
         said = held.label == POSITIVE
         ours = learner.logits(held)
-        champion = self._champion_model()
+        served = self.served.champion()
+        champion = served[1] if served else None
         theirs = np.full(len(held), np.nan)
         if champion and len(held):
             theirs = champion.logits(held.user_key, held.item_key, held.side)
@@ -184,25 +186,6 @@ class Publisher:
             target_one_sidedness=quality.target_one_sidedness,
             bytes=sum(path.stat().st_size for path in exported.directory.iterdir()),
         )
-
-    def _champion_model(self) -> OpenedVersion | None:
-        """Return the champion, opened once."""
-        champion = self.registry.champion()
-        if champion is None:
-            return None
-        if self._champion is None or self._champion[0] != champion.version:
-            try:
-                tables = self._tables(champion.version)
-            except (VersionCorrupt, VersionNotFound):  # the service serves on with what it has, and so do we
-                return None
-            self._champion = champion.version, OpenedVersion(self.registry.path(champion.version), tables)
-        return self._champion[1]
-
-    def _tables(self, version: str) -> Tables:
-        """Return the tables of a version of the registry, after a look at every file."""
-        manifest = self.registry.verify(version)
-        base = self._tables(manifest.layout.base.version) if manifest.layout.base else None
-        return open_tables(self.registry.path(version), manifest.layout, base)
 
     def _manifest(
         self,

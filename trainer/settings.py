@@ -128,6 +128,19 @@ class TrainerSettings(LearnerSettings, CapSettings, LogSettings, TelemetrySettin
     gate_policy: Path | None = Field(
         default=None, description="TOML file with bounds of the gate (`winnow models gates`); others are the defaults."
     )
+    live_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of events without explicit positive feedback on which the champion is watched; 0 turns the "
+        "watch, and the rollback by itself, off.",
+    )
+    live_time_share: float = Field(
+        default=0.04,
+        gt=0,
+        le=1,
+        description="Most of the trainer's time that the live watch takes; it rests in between.",
+    )
     trainer_metrics_port: int = Field(
         default=9109, ge=0, le=65_535, description="Port of the trainer's /metrics; 0 = off."
     )

@@ -26,6 +26,7 @@ from trainer.forget import Forgetting, runs
 from trainer.irregular import Irregular
 from trainer.label_log import LabelLog
 from trainer.learner import Learner
+from trainer.live import LiveWatch
 from trainer.metrics import TrainerMetrics
 from trainer.progressive import Progressive
 from trainer.publish import Publisher
@@ -81,6 +82,7 @@ class Worker:
             self.settings.batch_events, self.settings.dedupe_events, self.aside.add, self.suspects.condemned
         )
         self.caps = Caps(self.settings)
+        self.live = LiveWatch(self.publisher, self.metrics, self.settings.live_share, self.settings.live_time_share)
         self.forgetting.begin()
         self.account = Account()
         self.position: Position = dict.fromkeys(range(PARTITIONS), BEGINNING)
@@ -222,6 +224,7 @@ class Worker:
             for places, report in step_within(self.learner, fresh.events, over, self._step):
                 if not report.capped.any():
                     self.progressive.add(report, self.learner)
+                self.live.observe(report)
                 self.labels.add(report, fresh.acknowledged_ms[places])
                 self.metrics.observe_step(report)
                 self.account = replace(

@@ -294,3 +294,23 @@ def test_the_version_last_found_healthy_is_never_pruned(registry: Registry, stag
     assert registry.versions() == ["000001", "000003"]
     assert registry.healthy() == "000001"
     assert list(registry.staging_directory.iterdir()) == []
+
+
+def test_a_version_under_watch_is_kept_until_it_is_noted_or_another_is(registry: Registry, staged: list[str]) -> None:
+    registry.note_candidate("000001")
+    registry.promote("000003", "better")
+    registry.prune(0)
+    assert registry.versions() == ["000001", "000003"]
+    assert registry.healthy() is None
+    registry.note_healthy("000001")
+    registry.note_candidate("000003")
+    registry.prune(0)
+    assert registry.healthy() == "000001"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"version": 7}', b'{"candidate": "000001"}', b"[" * 100_000])
+def test_a_damaged_note_of_what_is_healthy_notes_nothing(registry: Registry, staged: list[str], content: bytes) -> None:
+    (registry.directory / "healthy.json").write_bytes(content)
+    assert registry.healthy() is None
+    registry.note_healthy("000001")
+    assert registry.healthy() == "000001"
