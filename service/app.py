@@ -22,7 +22,7 @@ from contract.telemetry import configure_logs
 from service import feedback, models, openapi, problems
 from service.access import check_exposure
 from service.admin import admin_app
-from service.backlog import Backlog
+from service.backlog import AppendBacklog, Backlog
 from service.connection import Door
 from service.cors import Origins
 from service.exposures import Exposures
@@ -32,12 +32,13 @@ from service.inference import inference_routes
 from service.keys import KeyRing
 from service.labels import label_routes
 from service.limits import Limits
+from service.log_thread import LogThread
 from service.metrics import Metrics
 from service.prior import PriorModel
 from service.recent import RecentPositives
 from service.score import score_routes
 from service.scorer import Scorer
-from service.server import AdminServer, Server, bind
+from service.server import AdminServer, Server, acceptors, bind
 from service.settings import ServiceSettings
 from service.slot import Slot
 
@@ -68,13 +69,14 @@ def build(settings: ServiceSettings) -> Service:
     limits = Limits(settings, metrics)
     keys = KeyRing(settings, metrics)
     backlog = Backlog(settings.max_queue_s)
-    door = Door(backlog, metrics, settings.header_timeout_s)
+    appends = AppendBacklog(min(settings.max_queue_s, settings.append_timeout_s / 2))
+    door = Door(backlog, metrics, settings.header_timeout_s, appends)
     pseudonyms = Pseudonyms.of(settings)
     exposures = Exposures.of(settings, pseudonyms, metrics)
     recent = RecentPositives(settings.recent_users)
     url, timeout_s = settings.redis_url, settings.append_timeout_s
-    event_log = AsyncEventLog(url, timeout_s, settings.log_max_entries) if url else None
-    intake = feedback.intake_of(event_log, slot, recent, timeout_s)
+    event_log = LogThread(AsyncEventLog(url, timeout_s, settings.log_max_entries)) if url else None
+    intake = feedback.intake_of(event_log, slot, recent, timeout_s, appends)
     log_watch = LogWatch(url, timeout_s, metrics)
 
     @asynccontextmanager
@@ -147,4 +149,4 @@ def serve(settings: ServiceSettings, announce: Path | None = None) -> None:
     if settings.api_keys_file is None:
         who = "whoever reaches this network" if settings.allow_anonymous else "this machine"
         log.warning("open_to_everyone", who=who, remedy="winnow keys new, WINNOW_API_KEYS_FILE")
-    Server(service.app, service.door, settings, listener, announce, admin).run(sockets=[listener])
+    Server(service.app, service.door, settings, listener, announce, admin).run(sockets=acceptors(listener))

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from contract.api import FeedbackAccepted
-from contract.async_event_log import AsyncEventLog
 from contract.errors import LogError
 from contract.events import EventLists, Events, FeedbackEvent
 from contract.pseudonyms import Pseudonyms
+from service.backlog import AppendBacklog
 from service.exposures import Exposures
 from service.fast_events import lines_of, read_fast
 from service.front import Asked, hot_router
-from service.intake import Intake
+from service.intake import EventSink, Intake
 from service.limits import Headers
 from service.metrics import Metrics
 from service.openapi import body_of, problems
@@ -53,14 +53,16 @@ class FeedbackBatch(BaseModel):
     events: list[FeedbackEvent] = Field(min_length=1, description="The events; stored all, or none.")
 
 
-def intake_of(event_log: AsyncEventLog | None, slot: Slot, recent: RecentPositives, timeout_s: float) -> Intake:
+def intake_of(
+    event_log: EventSink | None, slot: Slot, recent: RecentPositives, timeout_s: float, backlog: AppendBacklog
+) -> Intake:
     """Return where feedback waits for the log. Without a log it refuses."""
 
     def remember(said: Events) -> None:
         if length := slot.current.history:
             recent.note(said, time.time_ns() // 1_000_000, length)
 
-    return Intake(event_log, timeout_s, remember)
+    return Intake(event_log, timeout_s, remember, backlog)
 
 
 def feedback_routes(

@@ -6,18 +6,28 @@ that holds all of its events; a failed append fails the requests in it and no ot
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from contract.async_event_log import AsyncEventLog
 from contract.blocks import Pieces, encode_partitions, pieces_of
 from contract.errors import LogError, LogUnavailable
 from contract.events import EventLists, Events
+from service.backlog import AppendBacklog
 from service.deadline import Deadline
 
 MAX_GROUP_EVENTS = 8_192
+_GROUPS_AT_ONCE = 4  # transactions that share a round trip and an fsync
 MAX_WAITING_BYTES = 64 * 1_048_576  # of bodies; packed they take less
 _PACKED_AT_ONCE = 1_024  # events: fewer cost more each, more hold up the event loop for over 2 ms
+
+
+class EventSink(Protocol):
+    """Where events are appended: `AsyncEventLog`, in this loop or in a thread."""
+
+    async def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
+        """Append {partition: (events, block)}; return once it is on disk. Raises LogError."""
 
 
 class _Group:
@@ -77,9 +87,19 @@ class _Group:
 class Intake:
     """Where valid events wait for the log. To be used in one event loop."""
 
-    def __init__(self, event_log: AsyncEventLog | None, timeout_s: float, on_said: Callable[[Events], None]) -> None:
-        """Store in `event_log`; a request waits `timeout_s` at most. `on_said` is told explicit actions once stored."""
+    def __init__(
+        self,
+        event_log: EventSink | None,
+        timeout_s: float,
+        on_said: Callable[[Events], None],
+        backlog: AppendBacklog | None = None,
+    ) -> None:
+        """Store in `event_log`; a request waits `timeout_s` at most. `on_said` is told explicit actions once stored.
+
+        `backlog` is told what waits, for the door to look at.
+        """
         self._log = event_log
+        self._backlog = backlog or AppendBacklog(timeout_s)
         self._deadline = Deadline(timeout_s)
         self._on_said = on_said
         self._groups: deque[_Group] = deque()
@@ -101,6 +121,7 @@ class Intake:
             )
         stored = self._gathering(events.number).join(events, body_bytes)
         self._waiting_bytes += body_bytes
+        self._backlog.wait(events.number)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(self._log))
         try:
@@ -120,18 +141,31 @@ class Intake:
             self._groups.append(_Group())
         return self._groups[-1]
 
-    async def _write(self, log: AsyncEventLog) -> None:
+    async def _write(self, log: EventSink) -> None:
         """Store group after group until nothing waits."""
         try:
-            while self._groups:
-                group = self._groups.popleft()
-                self._waiting_bytes -= group.body_bytes
-                if not group.is_deserted():
-                    await self._append(log, group)
+            while groups := self._next_groups():
+                began = time.perf_counter()
+                if len(groups) == 1:
+                    await self._append(log, groups[0])
+                else:
+                    await asyncio.gather(*(self._append(log, group) for group in groups))
+                self._backlog.took(time.perf_counter() - began, sum(group.events for group in groups))
         finally:
             self._writer = None
 
-    async def _append(self, log: AsyncEventLog, group: _Group) -> None:
+    def _next_groups(self) -> list[_Group]:
+        """Take as many groups as are appended at once, each in a transaction of its own; none is left if none waits."""
+        taken: list[_Group] = []
+        while self._groups and len(taken) < _GROUPS_AT_ONCE:
+            group = self._groups.popleft()
+            self._waiting_bytes -= group.body_bytes
+            self._backlog.leave(group.events)
+            if not group.is_deserted():
+                taken.append(group)
+        return taken
+
+    async def _append(self, log: EventSink, group: _Group) -> None:
         try:
             await log.append(group.blocks())
             for events in group.said:

@@ -23,6 +23,7 @@ from service.settings import ServiceSettings
 
 _BACKLOG = 2_048
 _MOST_FILES = 65_536
+_ACCEPTED_AT_ONCE = 16
 log = structlog.get_logger()
 
 
@@ -100,6 +101,15 @@ def bind(host: str, port: int, setting: str) -> socket.socket:
             f"cannot listen on {host} port {port} ({error.strerror}); "
             f"stop what uses it, or set {setting} (0 takes a free one)"
         ) from error
+
+
+def acceptors(listener: socket.socket) -> list[socket.socket]:
+    """Return the socket and copies of it, to be listened on alike.
+
+    libuv accepts one connection a turn of the loop from each. A busy turn takes 100 ms, and with one socket the queue
+    of the kernel would overflow: callers, and probes, would be left without any answer.
+    """
+    return [listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
 
 
 def _config(app: ASGIApp, door: Door, settings: ServiceSettings, lifespan: bool) -> uvicorn.Config:

@@ -86,7 +86,7 @@ class ServiceSettings(LogSettings, IdSettings, AccessSettings):
         description="Seconds after which an idle connection is closed; a proxy must be quicker.",
     )
     max_queue_s: float = Field(
-        default=0.1,
+        default=0.05,
         gt=0,
         le=10,
         description="Seconds of work that may wait for its turn in this process; what comes on top gets 503.",
