@@ -82,7 +82,7 @@ def registry(home: Path) -> Registry:
 
 @pytest.fixture
 def settings(home: Path, log_url: str) -> ServiceSettings:
-    return ServiceSettings(home=home, redis_url=log_url, reload_poll_s=0.01, log_poll_s=0.02)
+    return ServiceSettings(home=home, redis_url=log_url, reload_poll_s=0.01, log_poll_s=0.02, prove_apart=False)
 
 
 @pytest.fixture
