@@ -45,7 +45,7 @@ class Slot:
         self._prover = prover
         self._seen: _Identity | None = None
         self._postponed: str | None = None
-        self._opener = ThreadPoolExecutor(1, "version-opener", _stand_back)
+        self._opener = ThreadPoolExecutor(1, "version-opener", None if prover else _stand_back)
         metrics.follow(lambda: self.current)
 
     async def watch(self, poll_s: float) -> None:
@@ -122,7 +122,10 @@ class Slot:
 
 
 def _stand_back() -> None:
-    """Let requests have the processor before this thread, where threads have a priority of their own (Linux)."""
+    """Let requests have the processor before this thread, where threads have a priority of their own (Linux).
+
+    Not a thread that is done in 3 ms: requests wait when it waits for the processor with the interpreter in hand.
+    """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 

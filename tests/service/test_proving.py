@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from contract.errors import ProofUnfinished, VersionCorrupt
 from contract.hashing import id_key, id_keys
@@ -149,13 +150,13 @@ def test_a_version_is_left_for_later_when_its_proof_was_killed_from_outside(regi
 def test_a_hang_ends_at_the_deadline_and_is_no_proof_against_the_version(tmp_path: Path) -> None:
     write_version(tmp_path / "000001")
     before = descendants(os.getpid())
-    with closing(Prover(0.2, harmed(HANG))) as prover:
+    with closing(Prover(0.2, harmed(HANG))) as prover, capture_logs() as logs:
         with pytest.raises(ProofUnfinished, match="did not answer in time"):
             prover.prove(tmp_path / "000001")
         assert descendants(os.getpid()) == before
         with pytest.raises(ProofUnfinished, match="did not answer in time"):  # at once: it rests now
             prover.prove(tmp_path / "000001")
-        assert descendants(os.getpid()) == before
+    assert [line["event"] for line in logs] == ["prover_started"]
 
 
 def test_rests_grow_and_are_bounded() -> None:
