@@ -10,6 +10,7 @@ import os
 import signal
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +58,7 @@ def main() -> None:
 
 def _answer_all(questions: BinaryIO, answers: BinaryIO) -> None:
     held: Held | None = None
+    stands_back = False
     while len(head := questions.read(LENGTH.size)) == LENGTH.size:
         asked = Asked.model_validate_json(questions.read(*LENGTH.unpack(head)))
         signal.alarm(math.ceil(asked.deadline_s))  # ends this process, even where no one is left to end it
@@ -67,8 +69,16 @@ def _answer_all(questions: BinaryIO, answers: BinaryIO) -> None:
             answers.flush()
         except BrokenPipeError:  # the service is gone
             os._exit(0)  # closing the stream would try to write once more
-        # Not before the first answer, which a service that starts is waiting for.
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        if not stands_back:  # not before the first answer, which a service that starts is waiting for
+            stands_back = True
+            _stand_back()
+
+
+def _stand_back() -> None:
+    """Take the lowest priority, and where Linux weighs sessions against each other first, the session's too."""
+    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 def _answer(directory: Path, held: Held | None) -> tuple[Answer, Held | None]:

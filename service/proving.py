@@ -154,7 +154,7 @@ class Prover:
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            process_group=0,  # Ctrl-C is for the service. Not a session: Linux may weigh those against each other
+            start_new_session=True,  # Ctrl-C is for the service; and see `_stand_back` of the process
         )
         log.info("prover_started", pid=process.pid)
         return process

@@ -83,6 +83,9 @@ def test_the_process_stands_back_after_its_first_answer(tmp_path: Path, prover: 
     assert prover.pid is not None
     pid = prover.pid
     until(lambda: os.getpriority(os.PRIO_PROCESS, pid) == 19)
+    session = Path(f"/proc/{pid}/autogroup")
+    if session.exists():
+        until(lambda: session.read_text().rstrip().endswith("nice 19"))
     assert psutil.Process(pid).num_threads() == 1
 
 
