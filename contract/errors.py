@@ -11,6 +11,7 @@
     ├── RegistryError       the model registry
     │   ├── VersionNotFound                                               -> HTTP 404
     │   ├── VersionCorrupt  a file differs from its manifest, or a probe row from its answer
+    │   ├── ProofUnfinished nothing could prove it for now                -> tried again
     │   └── ChampionPinned  an operator pinned the champion
     ├── CheckpointError     no usable checkpoint, or one that does not fit these settings
     ├── DataError           a data set on disk cannot be read
@@ -62,6 +63,10 @@ class VersionNotFound(RegistryError):
 
 class VersionCorrupt(RegistryError):
     """A version's files are not what its manifest says, or its model does not answer as it should."""
+
+
+class ProofUnfinished(RegistryError):
+    """Whether a version is sound could not be found out for now, which says nothing against it."""
 
 
 class ChampionPinned(RegistryError):

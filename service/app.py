@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +35,7 @@ from service.limits import Limits
 from service.log_thread import LogThread
 from service.metrics import Metrics
 from service.prior import PriorModel
+from service.proving import Prover
 from service.recent import RecentPositives
 from service.score import score_routes
 from service.scorer import Scorer
@@ -65,7 +66,8 @@ def build(settings: ServiceSettings) -> Service:
     """Return everything that one process serves. Raises SetupError for keys or secrets that cannot be read."""
     metrics = Metrics()
     registry = Registry(settings.registry_directory)
-    slot = Slot(registry, PriorModel(settings.prior_rate), metrics)
+    prover = Prover() if settings.prove_apart else None
+    slot = Slot(registry, PriorModel(settings.prior_rate), metrics, prover)
     limits = Limits(settings, metrics)
     keys = KeyRing(settings, metrics)
     backlog = Backlog(settings.max_queue_s)
@@ -81,16 +83,17 @@ def build(settings: ServiceSettings) -> Service:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await slot.poll()  # a restarted service answers with the champion from its first request
-        async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(slot.watch(settings.reload_poll_s)),
-                tasks.create_task(log_watch.watch(settings.log_poll_s)),
-                tasks.create_task(keys.watch(settings.api_keys_poll_s)),
-            ]
-            yield
-            for task in running:
-                task.cancel()
+        with closing(prover) if prover else nullcontext():
+            await slot.poll()  # a restarted service answers with the champion from its first request
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(slot.watch(settings.reload_poll_s)),
+                    tasks.create_task(log_watch.watch(settings.log_poll_s)),
+                    tasks.create_task(keys.watch(settings.api_keys_poll_s)),
+                ]
+                yield
+                for task in running:
+                    task.cancel()
         await intake.close()  # what a caller gave up waiting for is stored all the same
         log_watch.close()
         if event_log is not None:

@@ -61,6 +61,26 @@ def open_version(directory: Path, held: Whole | None = None) -> LoadedVersion:
         raise VersionCorrupt(f"version {name}: it does not load ({type(error).__name__}: {error})") from error
 
 
+def whole_of(directory: Path, tables: Tables) -> Whole:
+    """Return what a delta needs to know of the whole version in `directory`."""
+    return Whole(sha256_of(directory / MANIFEST_FILE), tables)
+
+
+def loaded(directory: Path, manifest: Manifest, whole: Whole, tables: Tables, graph: Graph) -> LoadedVersion:
+    """Return the servable made of what is open. Raises OSError or ValueError if belief.json cannot be read."""
+    belief = read_belief(directory)
+    return LoadedVersion(
+        version=directory.name,
+        trained_through_ms=manifest.trained_through.acknowledged_ms,
+        whole=whole,
+        _tables=tables,
+        _graph=graph,
+        _calibration=manifest.calibration,
+        _coefficients=np.array(belief.coefficients),
+        _watches=belief.tables(),
+    )
+
+
 def _read(directory: Path) -> Manifest:
     """Return the manifest, once every file is what it says and none is missing."""
     manifest = read_manifest(directory)
@@ -87,8 +107,7 @@ def _base(versions: Path, base: Base, held: Whole | None) -> Whole:
 
 
 def _whole(directory: Path, manifest: Manifest) -> Whole:
-    tables = _open_tables(directory, manifest, None)
-    return Whole(sha256_of(directory / MANIFEST_FILE), tables)
+    return whole_of(directory, _open_tables(directory, manifest, None))
 
 
 def _open_tables(directory: Path, manifest: Manifest, base: Tables | None) -> Tables:
@@ -103,23 +122,12 @@ def _open_tables(directory: Path, manifest: Manifest, base: Tables | None) -> Ta
 def _open(directory: Path, manifest: Manifest, base: Whole | None) -> LoadedVersion:
     whole = base or _whole(directory, manifest)
     tables = _open_tables(directory, manifest, base.tables) if base else whole.tables
-    belief = read_belief(directory)
     graph = Graph(directory / MODEL_FILE, tables)
     probe = Probe.model_validate_json((directory / PROBE_FILE).read_bytes())
     _replay(graph, tables, probe)
     check_consistent(probe, manifest.calibration)
-    through_ms = manifest.trained_through.acknowledged_ms
-    datetime.fromtimestamp(through_ms / 1000, UTC)  # every answer will show it
-    return LoadedVersion(
-        version=directory.name,
-        trained_through_ms=through_ms,
-        whole=whole,
-        _tables=tables,
-        _graph=graph,
-        _calibration=manifest.calibration,
-        _coefficients=np.array(belief.coefficients),
-        _watches=belief.tables(),
-    )
+    datetime.fromtimestamp(manifest.trained_through.acknowledged_ms / 1000, UTC)  # every answer will show it
+    return loaded(directory, manifest, whole, tables, graph)
 
 
 def _replay(graph: Graph, tables: Tables, probe: Probe) -> None:

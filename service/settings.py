@@ -100,6 +100,10 @@ class ServiceSettings(LogSettings, IdSettings, AccessSettings):
     reload_poll_s: float = Field(
         default=0.1, ge=0.01, le=60, description="Seconds between two looks at the champion file."
     )
+    prove_apart: bool = Field(
+        default=True,
+        description="Prove new versions in a process of their own, at the lowest priority, instead of beside requests.",
+    )
     drain_grace_s: float = Field(
         default=0.0,
         ge=0,

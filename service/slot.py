@@ -1,7 +1,8 @@
 """The servable in use, and the task that follows the champion file.
 
-A new version is opened aside in a worker thread and taken over by replacing one reference; no request waits for it. A
-version that fails its proof is refused, remembered with its reason, counted and logged once; the old one serves on.
+A new version is proven in another process, opened in a worker thread and taken over by replacing one reference; no
+request waits for it. A version that fails its proof is refused, remembered with its reason, counted and logged once;
+the old one serves on.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from contract.pointer import Champion
 from contract.registry import Registry
 from service.metrics import Metrics
 from service.proof import open_version
+from service.proven import open_proven
+from service.proving import Prover
 from service.servable import LoadedVersion, Servable
 
 _NICE = 10
@@ -32,16 +35,17 @@ log = structlog.get_logger()
 class Slot:
     """Holds the current servable; `watch` keeps it the champion."""
 
-    def __init__(self, registry: Registry, prior: Servable, metrics: Metrics) -> None:
-        """Serve `prior` until the registry has a champion that proves itself."""
+    def __init__(self, registry: Registry, prior: Servable, metrics: Metrics, prover: Prover | None = None) -> None:
+        """Serve `prior` until the registry has a champion that proves itself: to `prover`, else in this process."""
         self.current: Servable = prior
         self.served: deque[ServedModel] = deque(maxlen=KEPT)
         self.refused: dict[str, str] = {}
         self._registry = registry
         self._metrics = metrics
+        self._prover = prover
         self._seen: _Identity | None = None
         self._postponed: str | None = None
-        self._opener = ThreadPoolExecutor(1, "version-opener", _stand_back)
+        self._opener = ThreadPoolExecutor(1, "version-opener", None if prover else _stand_back)
         metrics.follow(lambda: self.current)
 
     async def watch(self, poll_s: float) -> None:
@@ -97,7 +101,10 @@ class Slot:
 
     def _open(self, version: str) -> LoadedVersion:
         held = self.current.whole if isinstance(self.current, LoadedVersion) else None
-        return open_version(self._registry.path(version), held)
+        directory = self._registry.path(version)
+        if self._prover is None:
+            return open_version(directory, held)
+        return open_proven(directory, self._prover.prove(directory), held)
 
     def _refuse(self, version: str, reason: str) -> None:
         self.refused[version] = reason
@@ -115,7 +122,10 @@ class Slot:
 
 
 def _stand_back() -> None:
-    """Let requests have the processor before this thread, where threads have a priority of their own (Linux)."""
+    """Let requests have the processor before this thread, where threads have a priority of their own (Linux).
+
+    Not a thread that is done in 3 ms: requests wait when it waits for the processor with the interpreter in hand.
+    """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 

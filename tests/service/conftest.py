@@ -94,8 +94,8 @@ def client(settings: ServiceSettings) -> Iterator[Client]:
 
 @contextmanager
 def client_of(settings: ServiceSettings) -> Iterator[Client]:
-    """The service with other settings."""
-    app = create_app(settings)
+    """The service with other settings; versions are proven here, which saves a process for each test."""
+    app = create_app(settings.model_copy(update={"prove_apart": False}))
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(app.router.lifespan_context(app)):
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
         yield Client(portal, http)
