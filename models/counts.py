@@ -12,6 +12,8 @@ item has appeared: log(1 + A) less its running mean. The strength k_s is small f
 items, who differ less. Several tags add up. What the slots say is weighed by learned coefficients (`models.stack`).
 This is naive Bayes with decayed counts, corrected by a discriminative readout.
 
+What a viewer says counts whole for the viewer; for all else as far as `models.trust` says.
+
 Events of a batch are read one after the other, each against the events before it: nothing leaks from an event into its
 own features, and nothing depends on how the stream was cut.
 """
@@ -24,6 +26,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from models.decay import HALF_LIFE as HALF_LIFE
+from models.decay import correct, fade
+from models.trust import BREADTH_FADE, trust_of, widen
+
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 SideRows = npt.NDArray[np.int32]
@@ -33,7 +39,6 @@ SLOTS = ("user", "item", "surface", "duration", "author", "tag")
 USER, ITEM, SURFACE, DURATION, AUTHOR, TAG = range(len(SLOTS))
 EXPLICIT, WATCH, DISLIKE = 0, 1, 2
 HEADS = 3
-HALF_LIFE = 300_000.0  # events
 IMAGINED_WORDS = 30.0
 STRENGTH = np.array([5.0, 100.0, 50.0, 50.0, 100.0, 50.0])  # k of each slot, exposures
 WATCH_STRENGTH = np.array([3.0, 5.0, 5.0, 5.0, 5.0, 5.0])
@@ -54,6 +59,7 @@ class CountFeatures:
     llr: Floats  # [N, 3, 6] head x slot
     base: Floats  # [N, 3] logit of the global rate of each head
     seen: Floats  # [N] how often the item has appeared, in logs, less the running mean
+    trust: Floats  # [N] how much what was said counts for others than the user (`models.trust`); 1 where nothing was
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Counts:
         self.tables = {space: np.zeros((rows, _COLUMNS), np.float32) for space, rows in self.rows.items()}
         self.last = {space: np.zeros(rows, np.int64) for space, rows in self.rows.items()}
         self.totals = np.zeros(_COLUMNS)
+        self.breadth = np.zeros(2)  # what `models.trust.widen` keeps
         self.mean_seen = np.zeros(1)  # of log(1 + A) of items as they come
         self.tick = 0
 
@@ -104,7 +111,7 @@ class Counts:
 
         `later` is how many events have been counted since, the event itself included: what is added fades as long.
         """
-        _correct(
+        correct(
             user, item, side, weight, positive, self.tick - later, self.tick,
             *self.tables.values(), *self.last.values(), self.totals,
         )  # fmt: skip
@@ -131,19 +138,21 @@ class Counts:
     def _run(self, user: Rows, item: Rows, side: SideRows, told: Told, counting: bool) -> CountFeatures:
         count = len(user)
         llr, base, seen = np.empty((count, HEADS, len(SLOTS))), np.empty((count, HEADS)), np.empty(count)
+        trust = np.ones(count)
         self.tick = _read_and_count(
             user, item, side, told.w, told.weight, told.quantile, told.said, told.dislike, told.counted, counting,
             self.tables["users"], self.tables["items"], self.tables["sides"],
             self.last["users"], self.last["items"], self.last["sides"],
-            self.totals, self.mean_seen, self.tick, llr, base, seen,
+            self.totals, self.breadth, self.mean_seen, self.tick, llr, base, seen, trust,
         )  # fmt: skip
-        return CountFeatures(llr, base, seen)
+        return CountFeatures(llr, base, seen, trust)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all that `restore` needs; whoever knows how many rows are in use may cut the tables."""
         tables = {f"{space}.counts": table for space, table in self.tables.items()}
         last = {f"{space}.last": last for space, last in self.last.items()}
-        return {**tables, **last, "totals": self.totals, "mean_seen": self.mean_seen, "tick": np.array([self.tick])}
+        sums = {"totals": self.totals, "breadth": self.breadth, "mean_seen": self.mean_seen}
+        return {**tables, **last, **sums, "tick": np.array([self.tick])}
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
         """Take over a state, whose tables may be shorter than these."""
@@ -151,6 +160,7 @@ class Counts:
             for name, whole in ((f"{space}.counts", self.tables[space]), (f"{space}.last", self.last[space])):
                 whole[: len(state[name])] = state[name]
         self.totals = np.array(state["totals"], np.float64)
+        self.breadth = np.array(state.get("breadth", np.zeros(2)), np.float64)  # older checkpoints have none
         self.mean_seen = np.array(state["mean_seen"], np.float64)
         self.tick = int(state["tick"][0])
 
@@ -175,13 +185,6 @@ def _llr(counted: float, hits: float, strength: float, rate: float, base: float)
 
 
 @_compiled
-def _fade(last: int, tick: int) -> float:
-    """Return 2^((last - tick) / HALF_LIFE), for short times by its series (to 1e-11), which is cheaper."""
-    x = (last - tick) * (0.6931471805599453 / HALF_LIFE)
-    return 1.0 + x * (1.0 + x * (0.5 + x / 6.0)) if x > -3e-3 else float(np.exp(x))
-
-
-@_compiled
 def _row_llr(counts: Floats, rates: Floats, slot: int) -> Floats:
     found = np.empty((len(counts), 3))
     for head in range(3):
@@ -195,18 +198,18 @@ def _row_llr(counts: Floats, rates: Floats, slot: int) -> Floats:
 @_compiled
 def _read_row(counts, last, row, tick, writes, slot, rates, bases, llr):  # type: ignore[no-untyped-def]
     """Fade a row to now, and add what it says to llr [3, 6] in the place of its slot."""
-    fade = _fade(last[row], tick)
+    faded = fade(last[row], tick)
     if writes:
         for column in range(_COLUMNS):
-            counts[row, column] *= fade
+            counts[row, column] *= faded
         last[row] = tick
-        fade = 1.0
+        faded = 1.0
     strengths = (STRENGTH[slot], WATCH_STRENGTH[slot], DISLIKE_STRENGTH[slot])
     for head in range(3):
         if counts[row, 2 * head] > 0.0:
             llr[head, slot] += _llr(
-                counts[row, 2 * head] * fade,
-                counts[row, 2 * head + 1] * fade,
+                counts[row, 2 * head] * faded,
+                counts[row, 2 * head + 1] * faded,
                 strengths[head],
                 rates[head],
                 bases[head],
@@ -214,25 +217,25 @@ def _read_row(counts, last, row, tick, writes, slot, rates, bases, llr):  # type
 
 
 @_compiled
-def _count_row(counts, row, w, weight, quantile, said, dislike):  # type: ignore[no-untyped-def]
+def _count_row(counts, row, w, weight, quantile, said, dislike, trust):  # type: ignore[no-untyped-def]
     counts[row, _A] += 1.0
-    counts[row, _N] += weight
-    counts[row, _P] += weight * w
+    counts[row, _N] += weight * trust
+    counts[row, _P] += weight * w * trust
     if quantile == quantile:
         counts[row, _V] += 1.0
         counts[row, _Q] += quantile
     if said:
-        counts[row, _E] += 1.0
-        counts[row, _D] += dislike
+        counts[row, _E] += trust
+        counts[row, _D] += dislike * trust
 
 
 @_compiled
 def _read_and_count(  # type: ignore[no-untyped-def]
     user, item, side, w, weight, quantile, said, dislike, counted, counting,
-    users, items, sides, users_last, items_last, sides_last, totals, mean_seen, tick, llr, base, seen,
+    users, items, sides, users_last, items_last, sides_last, totals, breadth, mean_seen, tick, llr, base, seen, trust,
 ):  # fmt: skip
     llr[:] = 0.0
-    fade = np.exp2(-1.0 / HALF_LIFE)
+    one_on = np.exp2(-1.0 / HALF_LIFE)
     bases = np.empty(3)
     for n in range(len(user)):
         writes = counting and counted[n]
@@ -247,53 +250,35 @@ def _read_and_count(  # type: ignore[no-untyped-def]
         for slot in range(side.shape[1]):
             if side[n, slot]:
                 _read_row(sides, sides_last, side[n, slot], tick, writes, SIDE_SLOT[slot], rates, bases, llr[n])
-        appeared = np.log1p(items[item[n], _A] * _fade(items_last[item[n]], tick)) if item[n] else 0.0
+        appeared = np.log1p(items[item[n], _A] * fade(items_last[item[n]], tick)) if item[n] else 0.0
         seen[n] = appeared - mean_seen[0]
         if not writes:
             continue
+        breadth *= BREADTH_FADE
+        if user[n]:
+            spoken, disliked, shown = users[user[n], _E], users[user[n], _D], users[user[n], _A]
+            widen(breadth, spoken, disliked, totals[_D] / (totals[_E] + IMAGINED_WORDS))
+            if said[n]:
+                trust[n] = trust_of(spoken, shown, totals[_E], totals[_A])
         tick += 1
         mean_seen[0] += (appeared - mean_seen[0]) / min(float(tick), MEAN_EVENTS)
         for column in range(_COLUMNS):
-            totals[column] *= fade
+            totals[column] *= one_on
         q = quantile[n]
-        totals[_N] += weight[n]
-        totals[_P] += weight[n] * w[n]
+        totals[_A] += 1.0
+        totals[_N] += weight[n] * trust[n]
+        totals[_P] += weight[n] * w[n] * trust[n]
         if q == q:
             totals[_V] += 1.0
             totals[_Q] += q
         if said[n]:
-            totals[_E] += 1.0
-            totals[_D] += dislike[n]
+            totals[_E] += trust[n]
+            totals[_D] += dislike[n] * trust[n]
         if user[n]:
-            _count_row(users, user[n], w[n], weight[n], q, said[n], dislike[n])
+            _count_row(users, user[n], w[n], weight[n], q, said[n], dislike[n], 1.0)
         if item[n]:
-            _count_row(items, item[n], w[n], weight[n], q, said[n], dislike[n])
+            _count_row(items, item[n], w[n], weight[n], q, said[n], dislike[n], trust[n])
         for slot in range(side.shape[1]):
             if side[n, slot]:
-                _count_row(sides, side[n, slot], w[n], weight[n], q, said[n], dislike[n])
+                _count_row(sides, side[n, slot], w[n], weight[n], q, said[n], dislike[n], trust[n])
     return tick
-
-
-@_compiled
-def _correct(  # type: ignore[no-untyped-def]
-    user, item, side, weight, positive, then, now,
-    users, items, sides, users_last, items_last, sides_last, totals,
-):  # fmt: skip
-    for n in range(len(user)):
-        fade = _fade(then[n] + 1, now)
-        totals[_N] += fade * weight[n]
-        totals[_P] += fade * positive[n]
-        if user[n]:
-            _correct_row(users, users_last, user[n], then[n], weight[n], positive[n])
-        if item[n]:
-            _correct_row(items, items_last, item[n], then[n], weight[n], positive[n])
-        for slot in range(side.shape[1]):
-            if side[n, slot]:
-                _correct_row(sides, sides_last, side[n, slot], then[n], weight[n], positive[n])
-
-
-@_compiled
-def _correct_row(counts, last, row, then, weight, positive):  # type: ignore[no-untyped-def]
-    fade = _fade(then, last[row])
-    counts[row, _N] += fade * weight
-    counts[row, _P] += fade * positive

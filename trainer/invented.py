@@ -50,6 +50,6 @@ def invent(
     predicted = readout.predict(features, np.zeros((count, 2)))
     held = Held(
         users[0], items[0], side, np.full(count, NEGATIVE, np.int8), unseen, np.zeros((count, 2)),
-        np.full(count, NO_CELL, np.int16), predicted.watch_counts, predicted.offset,
+        np.full(count, NO_CELL, np.int16), predicted.watch_counts, predicted.offset, np.ones(count),
     )  # fmt: skip
     return Invented(held, features, predicted)

@@ -26,7 +26,8 @@ from models.counts import Counts
 from models.readout import Prediction, Readout
 from models.row_adagrad import RowAdagrad
 from models.step import Step, begin
-from models.targets import SAMPLED, AlignedIDL, Examples, absence_share, belief_share, inverse_dual, make_target
+from models.targets import SAMPLED, AlignedIDL, Examples, belief_share, inverse_dual, make_target
+from models.trust import silence_share
 from trainer.annotator import Annotator
 from trainer.changed import Changed
 from trainer.device import choose_device
@@ -80,7 +81,7 @@ class Learner:
         out = held_out(events.event_key, self.settings.holdout_share)
         wait = ~out & waits(events.event_key, label)
         evidence = self.evidence.tables().read(events.watch_ms, events.duration_ms, events.foreground, events.surface)
-        silence = absence_share(self.counts.negative_share)
+        silence = silence_share(self.counts.negative_share, self.counts.breadth)
         pairs = self._see(events, out)
         told = provisional(self.settings.target, label, evidence.quantile, ~out, silence)
         features = self.counts.read_and_count(*pairs, told)
@@ -95,7 +96,7 @@ class Learner:
         predicted = self.readout.predict(features, matched)
         belief = self.annotator.believe(predicted.logit, predicted.watch_counts, evidence.llr)
         arriving = Held(events.user_key, events.item_key, pairs[2], label, evidence.quantile, evidence.llr,
-                        evidence.cell, predicted.watch_counts, predicted.offset)  # fmt: skip
+                        evidence.cell, predicted.watch_counts, predicted.offset, features.trust)  # fmt: skip
         batch = Held.concatenate([arriving, later])
 
         proposal = self._propose(batch, match[: len(batch)], predicted, belief, silence)
@@ -104,10 +105,12 @@ class Learner:
         learned = np.concatenate([~(out | wait), np.ones(len(batch) - count, np.bool_)])
         self._train(step, proposal, batch, match, learned)
         w, weight = _floats(proposal.w).clip(0.0, 1.0), _floats(proposal.weight * (proposal.sign > 0))
-        put_right(self.counts, *pairs, told, w[:count], weight[:count])
+        put_right(self.counts, *pairs, told, w[:count], weight[:count], features.trust)
         disliked = np.where(told.said & ~out, told.dislike.astype(np.float64), np.nan)
         quantile = np.where(out, np.nan, evidence.quantile)
-        self.readout.learn(features, matched, predicted, w[:count], weight[:count] * ~out, quantile, disliked)
+        self.readout.learn(
+            features, matched, predicted, w[:count], weight[:count] * features.trust * ~out, quantile, disliked
+        )
         if invented:
             invented.teach(self.readout)
         self._note(leaving)
@@ -240,7 +243,7 @@ class Learner:
         v = self._float(batch.offset[:, WATCH]) + match[: len(batch), WATCH]
         quantile = self._float(np.where(watched, batch.quantile, 0.0))
         upstream = torch.zeros_like(match)
-        upstream[: len(batch), EXPLICIT] = proposal.upstream() * self._float(learned)
+        upstream[: len(batch), EXPLICIT] = proposal.upstream() * self._float(learned * batch.trust)
         upstream[: len(batch), WATCH] = (torch.sigmoid(v) - quantile) * self._float(watched)
         step.apply(step.gradients(upstream))
 

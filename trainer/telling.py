@@ -39,9 +39,13 @@ def put_right(
     told: Told,
     w: Floats,
     weight: Floats,
+    trust: Floats,
 ) -> None:
-    """Correct the counts to (w, weight) where they differ from what was told. Shapes [N], side [N, 7]."""
-    more, positives = weight - told.weight, weight * w - told.weight * told.w
+    """Correct the counts to (w, weight) where they differ from what was told, as far as it is trusted.
+
+    Shapes [N], side [N, 7].
+    """
+    more, positives = trust * (weight - told.weight), trust * (weight * w - told.weight * told.w)
     at = np.flatnonzero(((more != 0.0) | (positives != 0.0)) & told.counted)
     if len(at):
         later = told.counted[::-1].cumsum()[::-1].astype(np.int64)  # counted events from each one on

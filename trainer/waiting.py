@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 _TYPES = {
     "user_key": np.uint64, "item_key": np.uint64, "side": np.int32, "label": np.int8,
     "quantile": np.float64, "llr": np.float64, "cell": np.int16, "watch_counts": np.float64, "offset": np.float64,
+    "trust": np.float64,
 }  # fmt: skip
 _WIDTHS = {"side": SIDE_SLOTS, "llr": 2, "offset": 2}
 
@@ -39,6 +40,7 @@ class Held:
     cell: npt.NDArray[np.int16]  # of the evidence, or NO_CELL
     watch_counts: Floats  # what counts said of the watch, v' of `models.readout`
     offset: Floats  # [N, 2] logits without the backbone
+    trust: Floats  # how much what was said counts; 1 where nothing was
 
     def __len__(self) -> int:
         return len(self.label)
@@ -61,11 +63,11 @@ class Held:
         return _NONE
 
     def judge_weights(self, silence: float) -> Floats:
-        """Return 1 for what was said, and for what stands for the unsaid rest SAMPLE times `silence`. Shape [N].
+        """Return `trust` for what was said, and for what stands for the unsaid rest SAMPLE times `silence`. Shape [N].
 
         `silence` is how far saying nothing counts as a no (see `models.targets.absence_share`).
         """
-        return np.where(self.label == UNLABELLED, SAMPLE * silence, 1.0)
+        return np.where(self.label == UNLABELLED, SAMPLE * silence, self.trust)
 
 
 def waits(event_key: Keys, label: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
@@ -163,7 +165,8 @@ def _columns(held: Held) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def _held(state: dict[str, npt.NDArray[np.generic]]) -> Held:
-    return Held(*(np.array(state[name], kind) for name, kind in _TYPES.items()))
+    trusted = {"trust": np.ones(len(state["label"]))} | state  # older checkpoints say nothing of it
+    return Held(*(np.array(trusted[name], kind) for name, kind in _TYPES.items()))
 
 
 _NONE = Held(*(np.zeros((0, _WIDTHS[name]) if name in _WIDTHS else 0, kind) for name, kind in _TYPES.items()))

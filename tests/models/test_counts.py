@@ -91,11 +91,11 @@ def play(found: Counts, stream: Stream, cuts: list[int]) -> CountFeatures:
     """Count the stream in parts."""
     ends = [0, *sorted(cuts), len(stream)]
     parts = [found.read_and_count(*stream.part(slice(*pair))) for pair in pairwise(ends)]
-    return CountFeatures(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("llr", "base", "seen")))
+    return CountFeatures(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(CountFeatures)))
 
 
 def take(features: CountFeatures, index: slice | npt.NDArray[np.bool_]) -> CountFeatures:
-    return CountFeatures(features.llr[index], features.base[index], features.seen[index])
+    return CountFeatures(*(getattr(features, field.name)[index] for field in fields(CountFeatures)))
 
 
 def assert_equal(one: CountFeatures, two: CountFeatures) -> None:

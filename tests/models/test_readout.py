@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float64]
 def drawn(count: int, seed: int = 0) -> tuple[CountFeatures, Floats]:
     rng = np.random.default_rng(seed)
     llr, base = rng.normal(0, 0.7, (count, 3, len(SLOTS))), rng.normal(-1, 0.2, (count, 3))
-    features = CountFeatures(llr, base, rng.normal(0, 0.7, count))
+    features = CountFeatures(llr, base, rng.normal(0, 0.7, count), np.ones(count))
     return features, rng.normal(0, 0.7, (count, 2))
 
 
@@ -109,7 +109,9 @@ def test_pairs_are_predicted_one_by_one_as_in_a_batch() -> None:
     features, match = drawn(30, seed=6)
     whole = readout.predict(features, match)
     part = slice(10, 20)
-    alone = readout.predict(CountFeatures(features.llr[part], features.base[part], features.seen[part]), match[part])
+    alone = readout.predict(
+        CountFeatures(features.llr[part], features.base[part], features.seen[part], features.trust[part]), match[part]
+    )
     for name, value in vars(whole.take(part)).items():
         np.testing.assert_allclose(getattr(alone, name), value, rtol=1e-12)
     assert isinstance(whole.take(part), Prediction)

@@ -77,6 +77,7 @@ def case(seed: int = 0) -> Case:
         np.full(JUDGING, NO_CELL, np.int16),
         np.zeros(JUDGING),
         offset,
+        np.ones(JUDGING),
     )
     logit = trial.step.logits()[:UNLABELLED, EXPLICIT]
     w, unsaid = inverse_dual(logit), np.ones(UNLABELLED, np.bool_)

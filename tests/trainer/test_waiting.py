@@ -35,6 +35,7 @@ def numbered(first: int, count: int) -> Held:
         cell=(number % 40).astype(np.int16),
         watch_counts=number / 7,
         offset=np.stack([number / 3, number / 9], 1),
+        trust=1 / (1 + number),
     )
 
 
@@ -60,7 +61,7 @@ def test_judges_weigh_as_many_as_they_stand_for() -> None:
     """So that the mean loss of those who wait is that of all: one in SAMPLE of the unsaid counts SAMPLE times."""
     key = keys(50_000)
     label = np.where(np.arange(len(key)) % 50 == 0, POSITIVE, UNLABELLED).astype(np.int8)
-    held = replace(numbered(0, len(key)), label=label).take(waits(key, label))
+    held = replace(numbered(0, len(key)), label=label, trust=np.ones(len(key))).take(waits(key, label))
     weight = held.judge_weights(1.0)
     assert set(weight[held.label == POSITIVE]) == {1.0}
     assert weight.sum() == pytest.approx(len(key), rel=0.02)
