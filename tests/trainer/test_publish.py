@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.serving.versions import ANY_QUALITY
 from contract.errors import Fenced
 from contract.events import Events
 from contract.hashing import Keys, id_key, id_keys
 from contract.registry import Registry
 from service.proof import open_version
 from trainer.checkpoint import Account
-from trainer.gates import GatePolicy, Verdict
+from trainer.gates import Verdict
 from trainer.learner import Learner
 from trainer.opened import OpenedVersion
 from trainer.progressive import Progressive
@@ -33,19 +34,19 @@ class Loop:
         chosen = {"device": "cpu", "user_capacity": 300, "item_capacity": 150, "side_rows": 1_024, "dim": 4}
         chosen["holdout_share"] = 0.0  # of items that were seen in the holdout alone nothing is described
         self.settings = LearnerSettings.model_validate(chosen | settings)
-        self.learner = Learner(self.settings)
+        self.learner, self.progressive = Learner(self.settings), Progressive()
         self.registry = Registry(home / "registry")
-        self.publisher = Publisher(self.registry, self.settings, GatePolicy(min_events=0, max_ece=1.0), 50, deltas)
+        self.publisher = Publisher(self.registry, self.settings, ANY_QUALITY, 50, deltas)
         self.simulator = Simulator(SimulatorConfig(users=400, items=200), seed=3)
         self.seen: list[Events] = []
 
     def learn(self, batches: int) -> None:
         for _ in range(batches):
             self.seen.append(self.simulator.next_block(BATCH).events)
-            self.learner.step(self.seen[-1])
+            self.progressive.add(self.learner.step(self.seen[-1]), self.learner)
 
     def publish(self) -> Published:
-        published = self.publisher.publish(self.learner, Progressive().quality(), {}, Account())
+        published = self.publisher.publish(self.learner, self.progressive.quality(), {}, Account())
         assert published.promoted, published.reasons
         return published
 
@@ -124,7 +125,7 @@ def test_a_new_publisher_begins_with_a_whole_version(tmp_path: Path) -> None:
     loop = Loop(tmp_path, ALWAYS)
     loop.learn(2)
     loop.publish()
-    loop.publisher = Publisher(loop.registry, loop.settings, GatePolicy(min_events=0, max_ece=1.0), 50, ALWAYS)
+    loop.publisher = Publisher(loop.registry, loop.settings, ANY_QUALITY, 50, ALWAYS)
     loop.learn(1)
     assert not loop.publish().delta
 
@@ -147,7 +148,7 @@ def test_a_learner_with_a_number_that_is_not_finite_is_rejected_with_its_reason(
     loop.learn(2)
     good = loop.publish().version
     loop.learner.annotator._threshold = float("nan")
-    published = loop.publisher.publish(loop.learner, Progressive().quality(), {}, Account())
+    published = loop.publisher.publish(loop.learner, loop.progressive.quality(), {}, Account())
     assert (published.version, published.verdict, published.promoted) == ("", Verdict.REJECT, False)
     assert published.reasons == ["calibration of the learner is not finite; see its checkpoints"]
     assert loop.registry.versions() == [good]
@@ -166,7 +167,7 @@ def test_a_full_disk_leaves_the_champion_and_no_half_version_and_the_next_public
     with monkeypatch.context() as full:
         full.setattr("contract.registry.sync_file", no_space)
         with pytest.raises(OSError, match="No space left"):
-            loop.publisher.publish(loop.learner, Progressive().quality(), {}, Account())
+            loop.publisher.publish(loop.learner, loop.progressive.quality(), {}, Account())
     assert loop.registry.versions() == [good]
     champion = loop.registry.champion()
     assert champion is not None
