@@ -22,6 +22,8 @@ from service.proven import Proven
 from service.prover import LENGTH, Answer, Asked, frame
 
 _DEADLINE_S = 60.0
+_PATIENCE_S = 2.0
+_PATIENT_BYTES_PER_S = 100 << 20
 _LEAST_BYTES_PER_S = 5 << 20  # at the lowest priority, on a machine with little to spare
 _BY_ITSELF = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP}
 _TRIES = 2
@@ -40,14 +42,25 @@ class _Died(Exception):
     """The process ended before it answered."""
 
 
+class _Late(Exception):
+    """The process has not answered in time."""
+
+
 class Prover:
     """One process that proves versions. One thread asks; another may `close` it meanwhile."""
 
-    def __init__(self, deadline_s: float = _DEADLINE_S, command: Sequence[str] = _COMMAND) -> None:
-        """Describe the process. It gets `deadline_s`, and more for large versions, before it is ended."""
+    def __init__(
+        self, deadline_s: float = _DEADLINE_S, patience_s: float = _PATIENCE_S, command: Sequence[str] = _COMMAND
+    ) -> None:
+        """Describe the process. It gets `deadline_s`, and more for large versions, before it is ended.
+
+        One that stands back gets `patience_s` only: then a new one, which does not yet, is asked instead.
+        """
         self._deadline_s = deadline_s
+        self._patience_s = patience_s
         self._command = list(command)
         self._process: subprocess.Popen[bytes] | None = None
+        self._stands_back = False
         self._closed = False
         self._failures = 0  # in a row
         self._rests_until_s = 0.0
@@ -92,12 +105,22 @@ class Prover:
             self._end()
 
     def _try(self, directory: Path) -> Proven:
-        deadline_s = self._deadline_s + _bytes_of(directory) / _LEAST_BYTES_PER_S
-        for _ in range(_TRIES):
+        size = _bytes_of(directory)
+        longest_s = self._deadline_s + size / _LEAST_BYTES_PER_S
+        patient_s = min(longest_s, self._patience_s + size / _PATIENT_BYTES_PER_S)
+        deaths = status = 0
+        while deaths < _TRIES:
+            stands_back = self._stands_back
+            asked = Asked(directory=directory.absolute(), deadline_s=patient_s if stands_back else longest_s)
             try:
-                return _proven(self._ask(Asked(directory=directory.absolute(), deadline_s=deadline_s)))
+                return _proven(self._ask(asked))
+            except _Late as error:
+                self._end()
+                if not stands_back:
+                    raise ProofUnfinished("the proving process did not answer in time and was ended") from error
+                continue  # a new one does not stand back before its first answer
             except (_Died, BrokenPipeError):
-                status = self._end()
+                deaths, status = deaths + 1, self._end()
             if self._closed:
                 raise ProofUnfinished("the service is stopping")
             log.warning("prover_died", version=directory.name, status=status)
@@ -114,7 +137,9 @@ class Prover:
         process.stdin.flush()
         ends_s = time.monotonic() + asked.deadline_s
         (length,) = LENGTH.unpack(self._read(process.stdout.fileno(), LENGTH.size, ends_s))
-        return Answer.model_validate_json(self._read(process.stdout.fileno(), length, ends_s))
+        answer = Answer.model_validate_json(self._read(process.stdout.fileno(), length, ends_s))
+        self._stands_back = True
+        return answer
 
     def _read(self, descriptor: int, length: int, ends_s: float) -> bytes:
         found = b""
@@ -122,8 +147,7 @@ class Prover:
         waiting.register(descriptor, select.POLLIN)
         while len(found) < length:
             if not waiting.poll(max(0.0, ends_s - time.monotonic()) * 1000):
-                self._end()
-                raise ProofUnfinished("the proving process did not answer in time and was ended")
+                raise _Late
             part = os.read(descriptor, length - len(found))
             if not part:
                 raise _Died
@@ -162,7 +186,7 @@ class Prover:
     def _end(self) -> int:
         """End the process if there is one; return its exit status."""
         with self._starting:
-            process, self._process = self._process, None
+            process, self._process, self._stands_back = self._process, None, False
             if process is None:
                 return 0
             process.kill()  # no harm to one that has died: its status stays what it is

@@ -153,13 +153,24 @@ def test_a_version_is_left_for_later_when_its_proof_was_killed_from_outside(regi
 def test_a_hang_ends_at_the_deadline_and_is_no_proof_against_the_version(tmp_path: Path) -> None:
     write_version(tmp_path / "000001")
     before = descendants(os.getpid())
-    with closing(Prover(0.2, harmed(HANG))) as prover, capture_logs() as logs:
+    with closing(Prover(0.2, command=harmed(HANG))) as prover, capture_logs() as logs:
         with pytest.raises(ProofUnfinished, match="did not answer in time"):
             prover.prove(tmp_path / "000001")
         assert descendants(os.getpid()) == before
         with pytest.raises(ProofUnfinished, match="did not answer in time"):  # at once: it rests now
             prover.prove(tmp_path / "000001")
     assert [line["event"] for line in logs] == ["prover_started"]
+
+
+def test_a_process_that_gets_no_processor_is_replaced_by_one_that_does_not_stand_back(tmp_path: Path) -> None:
+    write_version(tmp_path / "000001")
+    with closing(Prover(patience_s=0.2)) as prover:
+        prover.prove(tmp_path / "000001")
+        starved = prover.pid
+        assert starved is not None
+        os.kill(starved, signal.SIGSTOP)
+        assert prover.prove(tmp_path / "000001").own == look(tmp_path / "000001")
+        assert prover.pid != starved
 
 
 def test_rests_grow_and_are_bounded() -> None:
@@ -199,7 +210,7 @@ def test_the_service_swaps_on_after_its_prover_was_killed_and_takes_it_along_whe
         (another,) = descendants(service.process.pid)
         assert another != prover
         service.process.kill()
-        until(lambda: is_gone(another))
+        until(lambda: is_gone(another), 60)
 
 
 def test_the_service_takes_its_prover_along_when_it_stops(home: Path, registry: Registry) -> None:
