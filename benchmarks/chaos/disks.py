@@ -79,7 +79,7 @@ def fsync_fails(directory: Path, effort: Effort) -> Outcome:
     with Rig(directory) as rig:
         with rig.start(trainer=False).feeding(seed=effort.seed) as fed:
             for number in range(effort.of(6, 18)):
-                inject = ["-e", "trace=fsync", "-e", f"inject=fsync:error=EIO:when={2 + 4 * number}+"]
+                inject = ["-e", "trace=fsync", "-e", f"inject=fsync:error=EIO:when={2 + 7 * number}+"]
                 command = ["strace", "-f", "-qq", "-o", os.devnull, *inject, sys.executable, "-m", "winnow", "train"]
                 environment = trainer_environment(rig.home, rig.trainer_url)
                 failing = Child(command, environment, rig.home / "logs" / "failing.log")

@@ -135,7 +135,9 @@ def test_copies_stand_in_any_order_and_each_event_first_stands_where_it_does_wit
 
 
 def test_growth_is_told_from_the_second_half() -> None:
-    growth = Growth([600.0 * n for n in range(12)], [500.0] * 6 + [500.0 + n for n in range(6)], [9] * 11 + [12])
+    growth = Growth(
+        [600.0 * n for n in range(12)], [500.0] * 6 + [500.0 + n for n in range(6)], [9, 18, 9] * 2 + [12, 12, 21] * 2
+    )
     assert growth.slope_mb_h() == pytest.approx(6.0)
     assert growth.more_fds() == 3
 
