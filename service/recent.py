@@ -1,7 +1,8 @@
 """What users said they like since the version in use was trained: it continues their histories, without a new version.
 
 Only feedback that this very process acknowledged is known here, and only while a version that reads histories serves.
-Positives that are missed (another process took them, a restart) are in the next version.
+Positives that are missed (another process took them, a restart) are in the next version. Those of a user who was
+forgotten stay in memory, unread once a version from after them serves, until others push them out or the process ends.
 """
 
 from collections import OrderedDict

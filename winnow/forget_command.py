@@ -90,7 +90,8 @@ def _wait(log: EventLog, url: str, registry: Registry, partition: int, asked: St
 
     def is_trimmed() -> bool:
         with redis.Redis.from_url(url) as client:
-            return not client.xrange(stream_key(partition), max=str(asked), count=1)
+            # The tombstone itself stays while it is the last entry: reads begin at it.
+            return not client.xrange(stream_key(partition), max=f"({asked}", count=1)
 
     _until(lambda: log.published()[partition] >= asked, deadline, "a checkpoint covers it", "is the trainer running?")
     _until(is_served, deadline, "a version without the user is served", "see `winnow models list` and its verdicts")
