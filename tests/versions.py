@@ -28,6 +28,7 @@ from contract.manifest import (
     Probe,
     TrainedThrough,
     digest_files,
+    sealed,
 )
 from contract.registry import Registry
 from contract.side import LEAST_SIDE_ROWS, SIDE_SLOTS, side_rows
@@ -177,7 +178,7 @@ def digest_again(directory: Path) -> None:
     """Make the manifest agree with the files after a test changed one, as a faulty exporter would."""
     old = Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
     again = old.model_copy(update={"files": digest_files(directory)})
-    (directory / MANIFEST_FILE).write_text(again.model_dump_json())
+    (directory / MANIFEST_FILE).write_text((sealed(again) if old.seal else again).model_dump_json())
 
 
 def stage_version(registry: Registry, **options: Any) -> tuple[str, Expected]:

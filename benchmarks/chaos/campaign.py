@@ -25,6 +25,7 @@ MODULES = (
     "files",
     "pairs",
     "crash_scenarios",
+    "bad_models",
     "hostile",
     "fuzz",
     "schema_cases",
