@@ -52,6 +52,7 @@ class Line:
     effort: str = "short"
     seed: int = 1
     why: str = ""
+    missed: str = ""  # bars of speed or quality
 
     def as_dict(self) -> dict[str, object]:
         """Return it as JSON takes it."""
@@ -97,14 +98,14 @@ def run_one(one: Scenario, work: Path, effort: Effort) -> Line:
     try:
         outcome = one.run(directory, effort)
         holds: bool | None = outcome.holds
-        figures, why = dict(outcome.figures), outcome.why
+        figures, why, missed = dict(outcome.figures), outcome.why, outcome.missed
         if "not_run" in figures:  # by the scenario's own judgement, such as no right to mount
             holds, why = None, str(figures.pop("not_run"))
     except Exception as error:  # one scenario that breaks must not hide the others
-        holds, figures = False, {}
+        holds, figures, missed = False, {}, ""
         why = f"{type(error).__name__}: {error}"
         (directory / "traceback.txt").write_text(traceback.format_exc())
     seconds = round(time.monotonic() - started, 1)
     if holds is not False:
         shutil.rmtree(directory, ignore_errors=True)
-    return Line(one.name, one.fault, one.invariant, holds, figures, seconds, said, effort.seed, why)
+    return Line(one.name, one.fault, one.invariant, holds, figures, seconds, said, effort.seed, why, missed)

@@ -22,6 +22,7 @@ def chaos(
     report: Annotated[
         Path | None, typer.Option(help=f"Page to write [default: {PAGE}; with --only in --work].")
     ] = None,
+    strict: Annotated[bool, typer.Option(help="Fail on a missed bar of speed or quality, too.")] = False,
     work: Annotated[Path, typer.Option(help="Where scenarios run; what did not hold is kept there.")] = WORK,
 ) -> None:
     """Break the loop by real means and compare a ledger of acknowledgements with what is on disk."""
@@ -54,5 +55,5 @@ def chaos(
     page.write_text(
         render(lines, about(), shlex.join(words), today, [name for name in scenarios if only and name not in only])
     )
-    if any(line.holds is False for line in lines):
+    if any(line.holds is False or (strict and line.missed) for line in lines):
         raise typer.Exit(1)

@@ -42,8 +42,7 @@ def hostile_list(work: Path, effort: Effort) -> Outcome:
     not_4xx = [cost for cost in costs if not 400 <= cost.status < 500]
     dear = [cost for cost in costs if cost.cpu_ms > MOST_CPU_MS]
     dearest = max(costs, key=lambda cost: cost.cpu_ms)
-    return Outcome(
-        holds=alive and not not_4xx and not dear and growth_mb <= MOST_GROWTH_MB,
+    return Outcome.of(
         figures={
             "requests": len(costs),
             "answers_not_4xx": len(not_4xx),
@@ -53,9 +52,12 @@ def hostile_list(work: Path, effort: Effort) -> Outcome:
             "rss_growth_mb": round(growth_mb, 1),
             "alive": alive,
         },
-        why="; ".join(
-            f"{c.hostile.path} {c.hostile.name}: {c.status}, {c.cpu_ms:.0f} ms" for c in [*not_4xx, *dear][:20]
-        ),
+        broken=[
+            "" if alive else "the service no longer answers",
+            *(f"{cost.hostile.path} {cost.hostile.name}: {cost.status}" for cost in not_4xx[:20]),
+            f"memory grew by {growth_mb:.1f} MB" if growth_mb > MOST_GROWTH_MB else "",
+        ],
+        missed=[f"{cost.hostile.path} {cost.hostile.name}: {cost.cpu_ms:.0f} ms of CPU" for cost in dear[:20]],
     )
 
 

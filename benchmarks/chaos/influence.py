@@ -174,8 +174,8 @@ def colluding_users(work: Path, effort: Effort) -> Outcome:
                 caught += seen
                 slipped = max(slipped, 0.0 if seen else lost[rate][-1])
     figures = {f"most_auc_lost_at_{rate:g}": round(max(found), 4) for rate, found in lost.items()}
-    why = "" if slipped <= MOST_AUC_LOST else f"lost {lost}"
-    return Outcome(slipped <= MOST_AUC_LOST, {**figures, "caught": caught, "seeds": effort.of(1, 3)}, why)
+    said = f"honest users lost {slipped:.3f} of AUC, the bar is {MOST_AUC_LOST:g}" if slipped > MOST_AUC_LOST else ""
+    return Outcome.of({**figures, "caught": caught, "seeds": effort.of(1, 3)}, [], [said])
 
 
 @scenario(
@@ -196,7 +196,9 @@ def random_ids_flood(work: Path, effort: Effort) -> Outcome:
     slots = sum(len(part) for name, part in flooded.worker.caps.state().items() if name.endswith(".slot"))
     bounded = learner.users.known_ids <= 20_000 and learner.items.known_ids <= 20_000 and slots <= 4 * 16_384
     figures = {"auc_lost": round(lost, 4), "users_known": learner.users.known_ids, "cap_slots_used": slots}
-    return Outcome(bounded and lost <= MOST_AUC_LOST_TO_A_FLOOD, figures, "" if bounded else "a table grew")
+    over = lost > MOST_AUC_LOST_TO_A_FLOOD
+    said = f"honest users lost {lost:.3f} of AUC, the bar is {MOST_AUC_LOST_TO_A_FLOOD:g}" if over else ""
+    return Outcome.of(figures, [] if bounded else ["a table grew"], [said])
 
 
 def _mixed(parts: Sequence[Events], lies: Events) -> list[Events]:

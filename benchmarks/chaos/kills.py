@@ -84,7 +84,8 @@ def everything_killed(directory: Path, effort: Effort) -> Outcome:
                 ready["server"].append(rig.server.start())
                 ready["service"].append(rig.service.start())
                 ready["trainer"].append(start_trainer(rig.trainer))
-        return judged(rig, fed, kills, *_readiness(ready))
+        late, slowest = _readiness(ready)
+        return judged(rig, fed, kills, late, slowest)
 
 
 def await_checkpoint(rig: Rig) -> None:
@@ -105,15 +106,13 @@ def _readiness(ready: dict[str, list[float]]) -> tuple[list[str], dict[str, Figu
 
 
 def judged(
-    rig: Rig, fed: Fed, kills: int, complaints: Sequence[str] = (), figures: Mapping[str, Figure] | None = None
+    rig: Rig, fed: Fed, kills: int, missed: Sequence[str] = (), figures: Mapping[str, Figure] | None = None
 ) -> Outcome:
     """Let the loop come to rest and say what is left of it."""
     judgement = rest(rig, fed)
     idle = [f"{judgement.checkpoints} checkpoints in {kills} kills: too little work was in danger"]
-    why = "; ".join(
-        [*complaints, *(idle if judgement.checkpoints < kills / 2 else []), *filter(None, [judgement.why()])]
-    )
-    return Outcome(not why, {"kills": kills, **facts(judgement), **(figures or {})}, why)
+    broken = [*(idle if judgement.checkpoints < kills / 2 else []), judgement.why()]
+    return Outcome.of({"kills": kills, **facts(judgement), **(figures or {})}, broken, missed)
 
 
 def rest(rig: Rig, fed: Fed, weights: bool = True, put_aside: int = 0) -> Judgement:

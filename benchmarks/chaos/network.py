@@ -96,8 +96,8 @@ def redis_stopped(directory: Path, effort: Effort) -> Outcome:
     slowest = max((took for took, _ in met), default=0.0)
     why = [judgement.why()] if not judgement.holds else []
     why += [f"{errors} scores failed"] if errors else []
-    why += [f"p99 {p99[0]:.2f} ms before, {p99[1]:.2f} ms meanwhile"] if p99[1] - p99[0] > SCORE_BAR_MS else []
-    why += [f"feedback took {slowest:.3f} s"] if slowest > FEEDBACK_BAR_S else []
+    missed = [f"p99 {p99[0]:.2f} ms before, {p99[1]:.2f} ms meanwhile"] if p99[1] - p99[0] > SCORE_BAR_MS else []
+    missed += [f"feedback took {slowest:.3f} s"] if slowest > FEEDBACK_BAR_S else []
     why += [f"feedback answered {sorted({s for _, s in met})}"] if {s for _, s in met} != {503} else []
     figures = {
         "score_p99_before_ms": round(p99[0], 2),
@@ -108,7 +108,7 @@ def redis_stopped(directory: Path, effort: Effort) -> Outcome:
         "feedback_slowest_s": round(slowest, 3),
         **facts(judgement),
     }
-    return Outcome(not why, figures, "; ".join(why))
+    return Outcome.of(figures, why, missed)
 
 
 def _scores(url: str, seconds: float) -> tuple[list[float], int]:

@@ -154,17 +154,16 @@ def _judged(
         "probes_failed": probes.failed,
         "sender_late_p99_ms": round(float(np.quantile(seen.late_ms[np.isfinite(seen.late_ms)], 0.99)), 1),
     }
-    broken = [
+    missed = [
         f"goodput is {goodput:.0%} of capacity" if goodput < GOODPUT_BAR else "",
         f"accepted p99 is {p99_ms:.0f} ms, the bar is {P99_BAR_MS:g} ms" if p99_ms > P99_BAR_MS else "",
         f"{lost} were neither answered nor told to come back" if lost else "",
-        f"memory reached {probes.rss} bytes, the cap is {RSS_BAR}" if probes.rss > RSS_BAR else "",
         f"a probe took {slowest_s:.2f} s" if slowest_s > PROBE_BAR_S else "",
-        f"{probes.failed} probes failed" if probes.failed else "",
         f"recovered after {recovered_s:.1f} s" if recovered_s > RECOVERED_BAR_S else "",
+        f"{probes.failed} probes failed" if probes.failed else "",
     ]
-    why = "; ".join(part for part in broken if part)
-    return Outcome(not why, figures, why)
+    broken = [f"memory reached {probes.rss} bytes, the cap is {RSS_BAR}" if probes.rss > RSS_BAR else ""]
+    return Outcome.of(figures, broken, missed)
 
 
 def _recovered_s(before: Seen, after: Seen, over_s: float) -> float:

@@ -4,7 +4,7 @@ A scenario is a function of a directory of its own and an effort. It never lets 
 acknowledged is in a ledger of the sender's, and it is compared with what is on disk in the end.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,13 @@ class Outcome:
     holds: bool
     figures: Mapping[str, Figure] = field(default_factory=dict)  # counts, seconds, ratios, by name with their unit
     why: str = ""  # what broke, where the invariant does not hold
+    missed: str = ""  # bars of speed or quality that were missed: figures that fall short, while nothing broke
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Figure], broken: Iterable[str], missed: Iterable[str] = ()) -> "Outcome":
+        """Make an outcome of what broke and of the bars that were missed, in words; those without words are none."""
+        why = "; ".join(filter(None, broken))
+        return cls(not why, figures, why, "; ".join(filter(None, missed)))
 
 
 @dataclass(frozen=True)

@@ -96,10 +96,13 @@ def test_the_page_tells_held_broken_and_not_run_apart() -> None:
     lines = [
         campaign.Line("good", "f", "i", True, {"lost": 0}),
         campaign.Line("bad", "f", "i", False, {"lost": 3}, why="3 lost"),
+        campaign.Line("slow", "f", "i", True, missed="p99 is 3 ms, the bar is 1 ms"),
         campaign.Line("away", "f", "i", None, why="needs strace on PATH"),
     ]
     page = render(lines, "a machine", "a command", datetime.date(2026, 11, 24), ["other"])
-    assert "1 of 2 invariants held" in page
+    assert "2 of 3 scenarios lost nothing" in page
+    assert "| held, a bar missed |" in page
+    assert "- `slow`: p99 is 3 ms, the bar is 1 ms" in page
     assert "| lost 3, 0 s in all | **broken** |" in page
     assert "- `bad`: 3 lost" in page
     assert "- `away`: needs strace on PATH" in page
@@ -142,6 +145,21 @@ def test_growth_is_told_from_the_second_half() -> None:
     assert growth.more_fds() == 3
 
 
+def misses(_directory: Path, _effort: Effort) -> Outcome:
+    return Outcome.of({}, [""], ["", "slow"])
+
+
+def test_a_missed_bar_fails_the_command_only_where_it_is_strict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign.load()
+    monkeypatch.setitem(SCENARIOS, "trainer-killed", entry(misses))
+    command = ["bench", "chaos", "--only", "trainer-killed", "--work", str(tmp_path)]
+    run = CliRunner().invoke(app, command)
+    assert (run.exit_code, orjson.loads(run.stdout)["missed"]) == (0, "slow")
+    assert CliRunner().invoke(app, [*command, "--strict"]).exit_code == 1
+
+
 def test_a_name_that_is_no_scenario_is_refused() -> None:
     with pytest.raises(SetupError, match="no such scenario"):
         campaign.chosen(campaign.load(), ["no-such"], long=False)
@@ -153,7 +171,7 @@ def test_the_command_exits_with_1_where_an_invariant_breaks(tmp_path: Path, monk
     run = CliRunner().invoke(app, ["bench", "chaos", "--only", "trainer-killed", "--work", str(tmp_path)])
     assert run.exit_code == 1
     assert orjson.loads(run.stdout)["holds"] is False
-    assert "0 of 1 invariants held" in (tmp_path / "faults.md").read_text()
+    assert "0 of 1 scenarios lost nothing" in (tmp_path / "faults.md").read_text()
 
 
 def test_the_recorder_holds_every_entry_though_the_log_is_trimmed(log_url: str) -> None:

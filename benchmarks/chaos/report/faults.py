@@ -20,17 +20,21 @@ def render(lines: Sequence[Line], machine: str, command: str, day: datetime.date
     """Return the page in Markdown. `left_out` are scenarios that were not asked for."""
     ran = [line for line in lines if line.holds is not None]
     held = sum(line.holds is True for line in ran)
-    rows = [[f"`{one.scenario}`", one.fault, one.invariant, said(one), _HELD[one.holds]] for one in ran]
+    missed = [line for line in ran if line.missed]
+    rows = [[f"`{one.scenario}`", one.fault, one.invariant, said(one), _verdict(one)] for one in ran]
     return (
         "\n\n".join(
             [
                 "# Faults",
-                f"{held} of {len(ran)} invariants held, on {day.isoformat()}. {machine}",
+                f"{held} of {len(ran)} scenarios lost nothing, doubled nothing and served nothing wrong; "
+                f"{len(missed)} missed a bar of speed or quality. {day.isoformat()}, {machine}",
                 f"`{command}`",
                 _METHOD,
                 table(["scenario", "fault, and how", "invariant", "figures", ""], rows),
                 "## What broke",
                 _list([f"`{one.scenario}`: {_cell(one.why)}" for one in ran if one.holds is False]),
+                "## Bars that were missed",
+                _list([f"`{one.scenario}`: {_cell(one.missed)}" for one in missed]),
                 "## What was not run",
                 _list(
                     [
@@ -43,6 +47,10 @@ def render(lines: Sequence[Line], machine: str, command: str, day: datetime.date
         )
         + "\n"
     )
+
+
+def _verdict(line: Line) -> str:
+    return "held, a bar missed" if line.holds and line.missed else _HELD[line.holds]
 
 
 def said(line: Line) -> str:
