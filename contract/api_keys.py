@@ -8,10 +8,8 @@ nothing. Only its owner may read the file. `winnow keys` writes it, the service 
 """
 
 import hashlib
-import os
 import re
 import secrets
-import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,9 +20,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from contract.durable import write_atomically
 from contract.errors import SetupError
+from contract.secret_files import read_private
 
 _SHAPE = re.compile(rb"wnw_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Role(StrEnum):
@@ -109,16 +107,7 @@ def digest_of(key: bytes) -> bytes:
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
     """Return the entries of a file. Raises SetupError if it cannot be read, others can read it, or it is damaged."""
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read()
-    except OSError as error:
-        raise SetupError(
-            f"API keys file {path} cannot be read ({error.strerror}); make it with `winnow keys new --file {path}`"
-        ) from error
-    if mode & _OTHERS:
-        raise SetupError(f"API keys file {path} has mode {mode:04o}, others may use it; chmod 600 {path}")
+    content = read_private(path, "API keys file", f"make it with `winnow keys new --file {path}`")
     try:
         return _KeyFile.model_validate_json(content).keys
     except ValidationError as error:

@@ -7,6 +7,7 @@ files. What is wrong with one is said by its line and never by its content (P11)
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 from contract.durable import write_atomically
@@ -19,20 +20,28 @@ _MOST_BYTES = 16_384
 _NOT_FOR_OTHERS = 0o027  # nobody else reads it; the group may, as for a secret that Kubernetes mounts
 
 
+def read_private(path: Path, what: str, remedy: str, most_bytes: int = -1) -> bytes:
+    """Return what is in a file that is for its owner, and its group to read; at most `most_bytes`.
+
+    Raises SetupError, naming `what`, if the file cannot be read or is open to others.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(most_bytes)
+    except OSError as error:
+        raise SetupError(f"{what}: {path} cannot be read ({error.strerror}); {remedy}") from error
+    if mode & _NOT_FOR_OTHERS:
+        raise SetupError(f"{what}: {path} is open to others (mode {mode:04o}); chmod it to 0600")
+    return content
+
+
 def read_secrets(path: Path, setting: str, most: int = MOST_SECRETS) -> list[bytes]:
     """Return the secrets in a file, in their order: at least one, at most `most`, each 32 to 64 bytes.
 
     Raises SetupError, naming `setting`, if the file is missing, open to others, or holds anything else.
     """
-    try:
-        mode = path.stat().st_mode
-        content = path.read_bytes()[: _MOST_BYTES + 1]
-    except OSError as error:
-        raise SetupError(
-            f"{setting}: {path} cannot be read ({error.strerror}); make it by `winnow secrets`, or name another"
-        ) from error
-    if mode & _NOT_FOR_OTHERS:
-        raise SetupError(f"{setting}: {path} is open to others (mode {mode & 0o777:04o}); chmod it to 0600")
+    content = read_private(path, setting, "make it by `winnow secrets`, or name another", _MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise SetupError(f"{setting}: {path} has more than {_MOST_BYTES} bytes; it should hold a few lines")
     found = []

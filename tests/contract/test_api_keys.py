@@ -44,8 +44,8 @@ def test_a_key_lives_until_it_expires() -> None:
 def test_a_file_that_others_may_read_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     write_keys(path, [])
-    path.chmod(0o640)
-    with pytest.raises(SetupError, match=r"mode 0640, .*chmod 600"):
+    path.chmod(0o644)
+    with pytest.raises(SetupError, match=r"mode 0644\); chmod it to 0600"):
         read_keys(path)
 
 

@@ -1,27 +1,14 @@
-"""A trainer as a process of its own, that dies by SIGSEGV when it learns the item named."""
+"""A trainer as a process of its own, with windows short enough for tests, that dies by SIGSEGV of one item."""
 
-import os
-import signal
 from pathlib import Path
 
-from contract.events import Events
-from trainer.app import run
-from trainer.learner import Learner
+from benchmarks.chaos.deadly import run_deadly
 from trainer.settings import TrainerSettings
-from trainer.step_report import StepReport
 
 
-def main(home: str, url: str, item: str) -> None:
+def main(home: str, url: str) -> None:
     """Run the trainer with a learner that one item kills."""
-    learn = Learner.step
-
-    def step(learner: Learner, events: Events) -> StepReport:
-        if item in events.item_id:
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return learn(learner, events)
-
-    Learner.step = step  # type: ignore[method-assign, assignment]
-    run(
+    run_deadly(
         TrainerSettings(
             home=Path(home),
             redis_url=url,

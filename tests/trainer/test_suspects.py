@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.chaos.deadly import DEADLY_ITEM
 from contract.dead_letters import DeadLetters, Reason
 from contract.event_log import EventLog
 from contract.events import Events, FeedbackEvent
@@ -80,14 +81,14 @@ def test_an_unjust_suspicion_leaves_the_weights_as_they_are(
 
 def test_an_event_that_kills_the_trainer_is_put_aside_and_all_others_are_trained_once(log_url: str, home: Path) -> None:
     log = EventLog(log_url)
-    killer = FeedbackEvent(event_id="k", user_id="u1", item_id="deadly", at=1_650_000_000_000, watch_ms=1)
+    killer = FeedbackEvent(event_id="k", user_id="u1", item_id=DEADLY_ITEM, at=1_650_000_000_000, watch_ms=1)
     send(log, Events.concatenate([some_events(150), Events.from_models([killer]), some_events(150, prefix="f")]), 301)
     processes = multiprocessing.get_context("forkserver")  # imports once, and each death costs no second start
     processes.set_forkserver_preload(["tests.trainer.dying"])
     deaths, deadline = 0, time.monotonic() + 200
     while not DeadLetters(log).all():
         assert time.monotonic() < deadline
-        process = processes.Process(target=main, args=(str(home), log_url, "deadly"))
+        process = processes.Process(target=main, args=(str(home), log_url))
         process.start()
         while process.is_alive() and not DeadLetters(log).all():
             process.join(0.02)
