@@ -6,10 +6,11 @@ silence.
 
 import importlib
 import importlib.util
+import json
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -79,10 +80,25 @@ def chosen(scenarios: dict[str, Scenario], only: Sequence[str], long: bool) -> l
     return [one for name, one in scenarios.items() if name in only or not only]
 
 
-def run_all(scenarios: Sequence[Scenario], work: Path, effort: Effort) -> Iterator[Line]:
-    """Run scenarios one after another and yield how each went."""
+def held_before(said: Path, effort: Effort) -> dict[str, Line]:
+    """Return what held in a run that was cut or broke, by scenario. `said` is its standard output.
+
+    Raises SetupError.
+    """
+    try:
+        lines = [Line(**json.loads(line)) for line in said.read_text().splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise SetupError(f"--resume {said}: not the lines of a campaign ({error})") from error
+    same = ("long" if effort.long else "short", effort.seed)
+    return {line.scenario: line for line in lines if line.holds and (line.effort, line.seed) == same}
+
+
+def run_all(
+    scenarios: Sequence[Scenario], work: Path, effort: Effort, held: Mapping[str, Line] | None = None
+) -> Iterator[Line]:
+    """Run scenarios one after another, those that `held` before excepted, and yield how each went."""
     for one in scenarios:
-        yield run_one(one, work, effort)
+        yield (held or {}).get(one.name) or run_one(one, work, effort)
 
 
 def run_one(one: Scenario, work: Path, effort: Effort) -> Line:

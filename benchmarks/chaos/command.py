@@ -23,12 +23,15 @@ def chaos(
         Path | None, typer.Option(help=f"Page to write [default: {PAGE}; with --only in --work].")
     ] = None,
     strict: Annotated[bool, typer.Option(help="Fail on a missed bar of speed or quality, too.")] = False,
+    resume: Annotated[
+        Path | None, typer.Option(help="Standard output of a run that was cut or broke: what held is not run again.")
+    ] = None,
     work: Annotated[Path, typer.Option(help="Where scenarios run; what did not hold is kept there.")] = WORK,
 ) -> None:
     """Break the loop by real means and compare a ledger of acknowledgements with what is on disk."""
     import orjson
 
-    from benchmarks.chaos.campaign import Line, chosen, load, run_all
+    from benchmarks.chaos.campaign import Line, chosen, held_before, load, run_all
     from benchmarks.chaos.report.faults import render
     from benchmarks.chaos.scenario import Effort
     from benchmarks.serving.machine import about
@@ -42,13 +45,16 @@ def chaos(
             typer.echo(f"{one.name}: {one.fault}")
         return
     lines: list[Line] = []
-    for line in run_all(chosen(scenarios, only or [], long), work.resolve(), Effort(long, seed)):
+    effort = Effort(long, seed)
+    held = held_before(resume, effort) if resume is not None else {}
+    for line in run_all(chosen(scenarios, only or [], long), work.resolve(), effort, held):
         lines.append(line)
         typer.echo(orjson.dumps(line.as_dict()).decode())
     if json is not None:
         json.write_bytes(orjson.dumps([line.as_dict() for line in lines], option=orjson.OPT_INDENT_2))
     words = ["winnow", "bench", "chaos", *(["--long"] if long else []), *(["--seed", str(seed)] if seed != 1 else [])]
     words += [part for name in only or [] for part in ("--only", name)]
+    words += ["--resume", resume.name] if resume is not None else []
     page = report or (work / "faults.md" if only else PAGE)
     page.parent.mkdir(parents=True, exist_ok=True)
     today = datetime.datetime.now(datetime.UTC).date()

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,27 @@ def test_a_missed_bar_fails_the_command_only_where_it_is_strict(
     run = CliRunner().invoke(app, command)
     assert (run.exit_code, orjson.loads(run.stdout)["missed"]) == (0, "slow")
     assert CliRunner().invoke(app, [*command, "--strict"]).exit_code == 1
+
+
+def test_a_campaign_that_broke_is_resumed_with_what_did_not_hold(tmp_path: Path) -> None:
+    effort = Effort(seed=3)
+    before = [
+        campaign.Line("good", "f", "i", True, {"lost": 0}, seed=3),
+        campaign.Line("bad", "f", "i", False, seed=3),
+        campaign.Line("other seed", "f", "i", True),
+    ]
+    said = tmp_path / "said.jsonl"
+    said.write_bytes(b"".join(orjson.dumps(line.as_dict()) + b"\n" for line in before))
+    held = campaign.held_before(said, effort)
+    assert held == {"good": before[0]}
+    ran = list(campaign.run_all([replace(entry(raises), name=n) for n in ("good", "bad")], tmp_path, effort, held))
+    assert [(line.scenario, line.holds, line.figures) for line in ran] == [
+        ("good", True, {"lost": 0}),
+        ("bad", False, {}),
+    ]
+    said.write_text("{}")
+    with pytest.raises(SetupError, match="not the lines of a campaign"):
+        campaign.held_before(said, effort)
 
 
 def test_a_name_that_is_no_scenario_is_refused() -> None:
