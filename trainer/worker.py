@@ -29,7 +29,7 @@ from trainer.learner import Learner
 from trainer.live import LiveWatch
 from trainer.metrics import TrainerMetrics
 from trainer.progressive import Progressive
-from trainer.publish import Publisher
+from trainer.publish import Published, Publisher
 from trainer.reading import Reader, over
 from trainer.settings import LearnerSettings, TrainerSettings
 from trainer.stateful import State
@@ -186,8 +186,11 @@ class Worker:
         """Whether a checkpoint from before the latest tombstone is still kept: then more are written, though idle."""
         return self.store.oldest_number() < self.account.forgotten_in
 
-    def publish(self) -> None:
-        """Make a version of what has been learned, and let the gate decide. Raises Fenced: nothing is promoted then."""
+    def publish(self) -> Published:
+        """Make a version of what has been learned, let the gate decide, and return what became of it.
+
+        Raises Fenced: nothing is promoted then.
+        """
         self.claim.check()
         quality = self.progressive.quality()
         published = self.publisher.publish(self.learner, quality, self.position, self.account, self.claim.check)
@@ -202,6 +205,7 @@ class Worker:
             auc=round(quality.auc, 4),
             seconds=round(published.seconds, 3),
         )
+        return published
 
     def _usable(self, read: ReadResult) -> tuple[list[Entry], int]:
         """Return the entries of windows that are over, and the time below which nothing is left out.

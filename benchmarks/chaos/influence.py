@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import redis
-from structlog.testing import capture_logs
 
 from benchmarks.chaos.scenario import Effort, Outcome, scenario
 from benchmarks.serving.ingest import log_url
@@ -23,6 +22,7 @@ from contract.event_log import append_arguments, stream_key
 from contract.events import Action, Events, FeedbackEvent
 from contract.hashing import id_keys
 from trainer.app import make_worker
+from trainer.gates import Verdict
 from trainer.log_block import LogBlock
 from trainer.metrics_math import auc
 from trainer.settings import TrainerSettings
@@ -47,7 +47,7 @@ class Learned:
     """A trainer that has learned a log, and its champion's verdicts on the way."""
 
     worker: Worker
-    verdicts: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
 
 
 @contextmanager
@@ -62,17 +62,15 @@ def learned(url: str, home: Path, parts: Sequence[Events], hours: float, **setti
     _fill(url, parts, hours)
     chosen = {"home": home, "redis_url": url, "trainer_metrics_port": 0, "device": "cpu", "keep_versions": 2}
     worker = make_worker(TrainerSettings.model_validate({**chosen, **settings}))
-    verdicts, due = [], sum(map(len, parts)) / 10
-    with capture_logs() as said:
-        worker.attach()
-        while worker.log.lag(worker.position).entries:
-            worker.advance()
-            if worker.account.read >= due:
-                worker.publish()
-                due += sum(map(len, parts)) / 10
-        worker.publish()
-    verdicts = [line["verdict"] for line in said if line["event"] == "version_published"]
-    return Learned(worker, tuple(verdicts))
+    published, due = [], sum(map(len, parts)) / 10
+    worker.attach()
+    while worker.log.lag(worker.position).entries:
+        worker.advance()
+        if worker.account.read >= due:
+            published.append(worker.publish())
+            due += sum(map(len, parts)) / 10
+    published.append(worker.publish())
+    return Learned(worker, tuple(each.verdict for each in published))
 
 
 def _fill(url: str, parts: Sequence[Events], hours: float) -> None:
@@ -170,7 +168,7 @@ def colluding_users(work: Path, effort: Effort) -> Outcome:
                 home = work / f"{seed}-{rate:g}"
                 spoilt = learned(url, home, _lies(blocks, liars, rate, seed), 5.0, read_entries=FEW)
                 lost[rate].append(before - truth_auc(spoilt.worker, blocks, liars))
-                seen = spoilt.verdicts[-1] == "REJECT"
+                seen = spoilt.verdicts[-1] is Verdict.REJECT
                 caught += seen
                 slipped = max(slipped, 0.0 if seen else lost[rate][-1])
     figures = {f"most_auc_lost_at_{rate:g}": round(max(found), 4) for rate, found in lost.items()}
