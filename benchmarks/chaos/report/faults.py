@@ -30,7 +30,7 @@ def render(lines: Sequence[Line], machine: str, command: str, day: datetime.date
                 f"{len(missed)} missed a bar of speed or quality. {day.isoformat()}, {machine}",
                 f"`{command}`",
                 _METHOD,
-                table(["scenario", "fault, and how", "invariant", "figures", ""], rows),
+                table(["scenario", "fault, and how", "invariant", "figures", "verdict"], rows, of_text=True),
                 "## What broke",
                 _list([f"`{one.scenario}`: {_cell(one.why)}" for one in ran if one.holds is False]),
                 "## Bars that were missed",

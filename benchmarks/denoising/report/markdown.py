@@ -8,9 +8,9 @@ from benchmarks.denoising.paired import Difference, Series
 DASH = "–"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table whose first column is text and whose others are numbers."""
-    marks = [":--", *["--:"] * (len(headers) - 1)]
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], of_text: bool = False) -> str:
+    """Return a table whose first column is text and whose others are numbers, or all text."""
+    marks = [":--", *[":--" if of_text else "--:"] * (len(headers) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (headers, marks, *rows))
 
 
