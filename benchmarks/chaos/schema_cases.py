@@ -24,6 +24,7 @@ def schemathesis_cases(work: Path, effort: Effort) -> Outcome:
         options = ["--checks", CHECKS, "--phases", "fuzzing", "-n", str(each), "--seed", str(effort.seed)]
         ran = subprocess.run(
             [*command, *options, "--no-color"],
+            cwd=work,  # it keeps notes there
             capture_output=True,
             text=True,
             timeout=effort.of(300, 7_200),
