@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.chaos.child import Child
+from benchmarks.chaos.judge import newest
 from benchmarks.chaos.kills import facts, rest
 from benchmarks.chaos.parts import LogServer, trainer_environment
 from benchmarks.chaos.rig import Rig
@@ -30,9 +31,9 @@ def disk_full_redis(directory: Path, effort: Effort) -> Outcome:
             return Outcome(False, {"not_run": _NO_RIGHT})
         with Rig(directory, LogServer(directory / "server")) as rig:
             with rig.start().feeding(seed=effort.seed, rate=400.0) as fed:
-                time.sleep(1.0)
+                until(lambda: len(fed.ledger.acknowledged()) > 200, 60, "feedback before the disk is full")
                 with _filled(directory / "server"):
-                    time.sleep(3.0)
+                    time.sleep(3.0)  # what was on its way has been answered by then
                     stuck = len(fed.ledger.acknowledged())
                     time.sleep(2.0)
                     came = len(fed.ledger.acknowledged()) - stuck
@@ -111,7 +112,7 @@ def _full_under(part: str, directory: Path, effort: Effort) -> Outcome:
         restarts = 0
         with Rig(directory, settings={"WINNOW_GATE_MIN_EVENTS": "100", "WINNOW_KEEP_CHECKPOINTS": "5"}) as rig:
             with rig.start().feeding(seed=effort.seed) as fed:
-                time.sleep(2.0)
+                until(lambda: newest(rig.home, arrays=False) is not None, 60, "a checkpoint before the disk is full")
                 with _filled(home_part):
                     ends = time.monotonic() + 6.0
                     while time.monotonic() < ends:
@@ -119,9 +120,10 @@ def _full_under(part: str, directory: Path, effort: Effort) -> Outcome:
                         if not rig.trainer.is_alive():
                             rig.trainer.spawn()
                             restarts += 1
-                time.sleep(1.0)
                 if not rig.trainer.is_alive():
                     rig.start_trainer()
+                at = newest(rig.home, arrays=False)
+                until(lambda: newest(rig.home, arrays=False) != at, 60, "a checkpoint after the disk had room again")
             judgement = rest(rig, fed)
             verified = _verify(rig)
     why = [judgement.why()] if not judgement.holds else []

@@ -68,7 +68,7 @@ def aof_tail_cut(directory: Path, effort: Effort) -> Outcome:
             rig.server.start()
             rig.start_trainer()
             with rig.feeding(seed=effort.seed + number, prefix="n") as after:
-                time.sleep(1.0)
+                until(lambda fed=after: len(fed.ledger.acknowledged()) > 200, 60, "feedback after the cut")  # type: ignore[misc]
             late = set(after.ledger.acknowledged())
             try:
                 rig.settle(60.0)
@@ -93,8 +93,8 @@ def aof_tail_cut(directory: Path, effort: Effort) -> Outcome:
 def aof_middle_corrupt(directory: Path, effort: Effort) -> Outcome:
     """Corrupt the log, see what still answers, then mend it by the book."""
     with Rig(directory) as rig:
-        with rig.start().feeding(seed=effort.seed):
-            time.sleep(2.0)
+        with rig.start().feeding(seed=effort.seed) as before:
+            until(lambda: len(before.ledger.acknowledged()) > 500, 60, "feedback before the damage")
         rig.server.kill()
         file = max((rig.server.directory / "appendonlydir").glob("*.incr.aof"), key=lambda one: one.stat().st_size)
         content = bytearray(file.read_bytes())
@@ -121,7 +121,7 @@ def aof_middle_corrupt(directory: Path, effort: Effort) -> Outcome:
             rig.start_trainer()
         rig.server.start()
         with rig.feeding(seed=effort.seed, prefix="n") as fed:
-            time.sleep(1.0)
+            until(lambda: len(fed.ledger.acknowledged()) > 200, 60, "feedback after the mending")
         judgement = rest(rig, fed, weights=False)
         skipped = len(judgement.lost)
     why += [f"{skipped} events that came after the mending were lost"] if skipped else []
