@@ -193,6 +193,7 @@ def test_the_command_exits_with_1_where_an_invariant_breaks(tmp_path: Path, monk
     run = CliRunner().invoke(app, ["bench", "chaos", "--only", "trainer-killed", "--work", str(tmp_path)])
     assert run.exit_code == 1
     assert orjson.loads(run.stdout)["holds"] is False
+    assert run.stderr == "did not hold: one: SetupError: it did not come up\n"
     assert "0 of 1 scenarios lost nothing" in (tmp_path / "faults.md").read_text()
 
 
