@@ -11,7 +11,7 @@ import redis
 from benchmarks.chaos.judge import Judgement, newest
 from benchmarks.chaos.parts import start_trainer, trainer_of
 from benchmarks.chaos.rig import SETTLE_S, Fed, Rig
-from benchmarks.chaos.scenario import Effort, Figure, Outcome, scenario
+from benchmarks.chaos.scenario import Effort, Figure, NotShown, Outcome, scenario
 from benchmarks.serving.processes import until
 
 WORK_S = (0.15, 0.9)  # how long a trainer may work before it is killed
@@ -122,9 +122,9 @@ def judged(
 ) -> Outcome:
     """Let the loop come to rest and say what is left of it."""
     judgement = rest(rig, fed)
-    idle = [f"{judgement.checkpoints} checkpoints in {kills} kills: too little work was in danger"]
-    broken = [*(idle if judgement.checkpoints < kills // 2 else []), judgement.why()]
-    return Outcome.of({"kills": kills, **facts(judgement), **(figures or {})}, broken, missed)
+    if judgement.holds and judgement.checkpoints < kills // 2:
+        raise NotShown(f"{judgement.checkpoints} checkpoints in {kills} kills: too little work was in danger")
+    return Outcome.of({"kills": kills, **facts(judgement), **(figures or {})}, [judgement.why()], missed)
 
 
 def rest(rig: Rig, fed: Fed, weights: bool = True, put_aside: int = 0) -> Judgement:
