@@ -13,12 +13,13 @@ demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop 
 test: $(VENV)/.dev  ## set up, then run every test
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev  ## format, lint, types, import rules, docs in step
+check: $(VENV)/.dev  ## format, lint, types, import rules, docs in step, alerts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m winnow.settings_page --check docs/configuration.md
+	deploy/prometheus/check.sh
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

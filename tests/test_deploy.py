@@ -25,7 +25,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NGINX = (ROOT / "deploy/nginx.conf").read_text()
 UPSTREAM = (ROOT / "deploy/nginx/upstream-compose.conf").read_text()
-PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
+PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/winnow.json").read_text())
 OURS = ["service-1", "service-2", "trainer"]
 
@@ -233,6 +233,13 @@ def test_prometheus_scrapes_each_service_and_the_trainer() -> None:
     assert targets["trainer"] == [f"trainer:{SERVICES['trainer']['environment']['WINNOW_TRAINER_METRICS_PORT']}"]
     for name in (*OURS, "grafana"):
         assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])
+
+
+def test_prometheus_finds_its_configuration_and_rules() -> None:
+    assert "./deploy/prometheus:/etc/prometheus:ro" in SERVICES["prometheus"]["volumes"]
+    assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
+    found = {path for pattern in PROMETHEUS["rule_files"] for path in (ROOT / "deploy/prometheus").glob(pattern)}
+    assert {path.name for path in found} == {"recording.yml", "service.yml", "log.yml", "trainer.yml", "models.yml"}
 
 
 def test_every_metric_of_the_dashboard_is_exposed() -> None:
