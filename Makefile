@@ -19,6 +19,7 @@ check: $(VENV)/.dev  ## format, lint, types, import rules, docs in step, alerts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m winnow.settings_page --check docs/configuration.md
+	$(BIN)/python deploy/grafana/make_dashboards.py --check
 	deploy/prometheus/check.sh
 
 format: $(VENV)/.dev
@@ -27,6 +28,7 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/python -m winnow.settings_page docs/configuration.md
+	$(BIN)/python deploy/grafana/make_dashboards.py
 
 bench: bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow bench-denoise  ## every benchmark
 
