@@ -114,8 +114,8 @@ _LABELS = Row(
         Panel(
             "Labels by source",
             "percentunit",
-            "Few are said, most are inferred. A jump: a button moved, or a flood.",
-            ((share("winnow_trainer_labels_total", "label, source"), "{{label}}, {{source}}"),),
+            "Of what was said, and of the pseudo-labels of the rest. A jump: a button moved, or a flood.",
+            ((share('winnow_trainer_labels_total{label!="unlabelled"}', "label, source"), "{{label}}, {{source}}"),),
             stacked=True,
             bounds=(0, None),
         ),
