@@ -27,6 +27,7 @@ from contract.release import release
 from models.inverse_gradient import Direction
 from trainer.checkpoint import Account
 from trainer.distribution import Distribution
+from trainer.journal_entries import decided
 from trainer.labels import UNLABELLED
 from trainer.quality_metrics import QualityMetrics
 from trainer.step_counts import ACTIONS, FLAGS, LABELS, counts_of
@@ -63,7 +64,12 @@ class TrainerMetrics(QualityMetrics):
         for pair in LABELS:
             self._labels.labels(*pair)
         self._actions = self._counter("actions", "Explicit actions.", "action", ACTIONS)
-        self._evidence = self._counter("evidence", "Views by what kind of watch it was.", "flag", FLAGS)
+        self._evidence = self._counter(
+            "evidence",
+            "Events by what kind of watch it was; `background` where its length says nothing.",
+            "flag",
+            FLAGS,
+        )
         self._directions = self._counter("directions", "Decisions of Inverse Gradient.", "direction", tuple(Direction))
         self._idl_targets = Distribution(
             "winnow_trainer_idl_target_ratio",
@@ -131,8 +137,8 @@ class TrainerMetrics(QualityMetrics):
             self._evidence.labels(flag).inc(count)
         unsaid = (report.label == UNLABELLED) & ~report.capped
         self._idl_targets.observe(np.asarray(report.idl_target[unsaid]))
-        if report.decision:
-            self._directions.labels(report.decision.direction.value).inc()
+        if report.steered is not None:
+            self._directions.labels(decided(report).value).inc()
 
     def observe_progress(self, account: Account, waiting_entries: int) -> None:
         """Count what became of events since the last time; what is learned again after a step back counts once."""

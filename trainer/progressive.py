@@ -79,9 +79,7 @@ class Quality:
     pseudo_label_share: float  # share of the window labelled 1
     prior: float  # share of explicit positives among recent exposures
     idl_target_mean: float  # mean of paper IDL's target over all that was unlabelled
-    target_mean: (
-        float  # mean of the targets in use, of late; nan where they claim nothing (see models.targets.ESTIMATES)
-    )
+    target_mean: float  # mean of the targets in use over what was unlabelled of late
     idl_one_sidedness: float  # how far that mean is from the prior, as a factor; above 10 is a collapse
     target_one_sidedness: (
         float  # the same of the targets in use, of late; 1 where they claim nothing (see models.targets.ESTIMATES)

@@ -23,13 +23,15 @@ _FIGURES = {
     "window_ece_ratio": "Expected calibration error over the latest events.",
     "window_positives": "Explicit positives among the latest events.",
     "idl_target_mean_ratio": "Mean target of Inverse Dual Loss over all that was unlabelled.",
-    "target_mean_ratio": "Mean of the targets in use over what was unlabelled of late.",
+    "target_mean_ratio": "Mean of the targets in use over what was unlabelled of late; 0 where silence is taken as a no.",
     "prior_ratio": "Share of explicit positives among recent exposures.",
     "pseudo_label_share_ratio": "Share of the latest events with pseudo-label 1.",
     "idl_one_sidedness_ratio": (
         "How far the mean target of Inverse Dual Loss is from the prior, as a factor; above 10 is a collapse."
     ),
-    "target_one_sidedness_ratio": "The same of the targets in use; the gate holds a version above 10.",
+    "target_one_sidedness_ratio": (
+        "How far the mean of the targets in use is from the prior, as a factor; the gate holds a version above 10."
+    ),
     "score_psi_ratio": "Population stability index of the scores of a window of events against the window before.",
 }
 
@@ -67,7 +69,9 @@ class QualityMetrics:
             "AUC of what was served of late, and of other models on the same events.",
             ("champion", "learner", "reference"),
         )
-        self._live_score = self._figure("live_score_ratio", "Mean score of what was served of late to the rate.")
+        self._live_score = self._figure(
+            "live_score_ratio", "Mean score of what was served of late to the rate of positives."
+        )
 
     def observe_publication(self, published: Published, quality: Quality, learner: Learner) -> None:
         """Count one version and show the quality behind it."""

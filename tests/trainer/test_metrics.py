@@ -55,7 +55,7 @@ def test_a_step_is_counted_by_label_source_action_and_flag() -> None:
     assert list(counts.labels) == LABELS
     assert list(counts.labels.values()) == [1, 2, 2, 1, 1]
     assert {name: n for name, n in counts.actions.items() if n} == {"like": 2, "share": 1, "dislike": 1, "report": 1}
-    assert counts.flags == {"none": 0, "swipe": 1, "complete": 1, "loop": 1, "background": 1}
+    assert counts.flags == {"none": 0, "swipe": 1, "complete": 1, "loop": 1, "background": 2}
     assert (list(counts.actions), list(counts.flags)) == (ACTIONS, FLAGS)
 
 
