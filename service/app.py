@@ -84,9 +84,11 @@ def build(settings: ServiceSettings) -> Service:
     url, timeout_s = settings.redis_url, settings.append_timeout_s
     event_log = LogThread(AsyncEventLog(url, timeout_s, settings.log_max_entries)) if url else None
     intake = feedback.intake_of(event_log, slot, recent, timeout_s, appends)
-    log_watch = LogWatch(url, timeout_s, metrics)
+    log_watch = LogWatch(url, timeout_s, metrics, settings.registry_directory)
+    metrics.log_max_entries.set(settings.log_max_entries)
     journal = Journal(EventLog(url, TIMEOUT_S)) if url else None
     feed = Feed(Pulse(metrics, slot, log_watch), journal)
+    metrics.console_streams.set_function(lambda: feed.open_streams)
     door.on_drain.append(feed.end)
 
     @asynccontextmanager

@@ -62,7 +62,8 @@ class Observed:
                 raise
             await problem_response(error, request_id)(scope, receive, send_with_id)
         finally:
-            self._metrics.answered(route_of(scope), status, None if UNTIMED in state else time.perf_counter() - started)
+            seconds = None if UNTIMED in state else time.perf_counter() - started
+            self._metrics.answered_aside(route_of(scope), status, seconds)
 
     def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> HTTPException | None:
         """Note who calls; return why they may not, if so."""
