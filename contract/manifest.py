@@ -9,6 +9,7 @@ nothing else but, for a delta, the one version that it stands on: no code of the
     users.history.bin   only where `history` > 0: int32 item rows [rows of users, history] (see contract.histories)
     belief.json         what turns a logit and a watch into the probability of relevance (see contract.belief)
     probe.json          rows and the outputs they must give
+    judgement.json      what the gate said, in figures (see contract.judgement); nobody needs it to serve
 
 Of a pair there are the plain terms, which need no graph:
 
