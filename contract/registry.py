@@ -27,7 +27,7 @@ from contract.manifest import Manifest, read_manifest, through_ms_of, verify_fil
 from contract.noted import Noted, read_noted, write_noted
 from contract.pointer import TRAINER, Champion, known_changes, parse_champion, read_history, way_back, write_change
 
-CHAMPION_FILE = "champion.json"
+CHAMPION_FILE, HISTORY_FILE = "champion.json", "history.jsonl"
 
 
 class Registry:
@@ -50,7 +50,7 @@ class Registry:
 
     @property
     def _history_file(self) -> Path:
-        return self.directory / "history.jsonl"
+        return self.directory / HISTORY_FILE
 
     def champion(self) -> Champion | None:
         """Return the champion, or None before the first promotion."""

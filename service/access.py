@@ -29,6 +29,7 @@ _BY_PATH: dict[str, Needed] = {
 _CONSOLE = frozenset({Role.CONSOLE, Role.ADMIN})
 _BY_PREFIX: dict[str, Needed] = {  # the first that fits
     "/v1/models/": frozenset({Role.SCORE, Role.ADMIN}),
+    "/v1/feedback/": frozenset({Role.FEEDBACK}),
     "/v2/": frozenset({Role.SCORE}),
     "/admin/": frozenset({Role.ADMIN}),
     "/console/api/": _CONSOLE,

@@ -24,7 +24,8 @@ from service.access import check_exposure
 from service.admin import admin_app
 from service.backlog import AppendBacklog, Backlog
 from service.connection import Door
-from service.console.wiring import Console
+from service.console.reading import Reader
+from service.console.wiring import Console, Parts
 from service.cors import Origins
 from service.exposures import Exposures
 from service.front import Front
@@ -37,6 +38,7 @@ from service.log_thread import LogThread
 from service.metrics import Metrics
 from service.prior import PriorModel
 from service.proving import Prover
+from service.receipts import receipt_routes
 from service.recent import RecentPositives
 from service.score import score_routes
 from service.scorer import Scorer
@@ -85,6 +87,10 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
     intake = feedback.intake_of(event_log, slot, recent, timeout_s, appends)
     log_watch = LogWatch(url, timeout_s, metrics)
 
+    receipts = Reader(settings.home)
+    parts = Parts(keys, slot, recent, pseudonyms, event_log, limits, metrics)
+    console = Console(settings, parts, admin_url, version("winnow-denoise")) if settings.console else None
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with closing(prover) if prover else nullcontext():
@@ -98,6 +104,9 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
                 yield
                 for task in running:
                     task.cancel()
+        receipts.close()
+        if console is not None:
+            console.close()
         await intake.close()  # what a caller gave up waiting for is stored all the same
         log_watch.close()
         if event_log is not None:
@@ -122,11 +131,11 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
     app.include(score_routes(slot, scorer, exposures, settings))
     app.include(inference_routes(slot, scorer, limits, settings))
     app.include(feedback.feedback_routes(intake, pseudonyms, exposures, settings, metrics))
+    app.include(receipt_routes(receipts, url))
     app.include(label_routes(slot, pseudonyms, settings, metrics))
     app.include(models.model_routes(slot, registry))
     app.include(health_routes(slot, log_watch, metrics, lambda: door.is_draining))
-    console = Console(settings, keys, admin_url, version("winnow-denoise")) if settings.console else None
-    if console:
+    if console is not None:
         app.include(console.routes(on_admin_port=False))
     examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump(mode="json")}
     bodies: list[type[BaseModel]] = [ScoreRequest, ScoreBatchRequest, FeedbackEvent, feedback.FeedbackBatch, Problem]

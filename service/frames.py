@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_NICE = 19  # the lowest priority; at 10 requests still waited (docs/decisions/0019)
+LOWEST = 19  # priority; at 10 requests still waited for proofs (docs/decisions/0019)
 LENGTH = struct.Struct(">I")
 
 
@@ -50,8 +50,8 @@ def end_after(seconds: float) -> None:
     signal.alarm(math.ceil(seconds))
 
 
-def stand_back() -> None:
-    """Take the lowest priority, and where Linux weighs sessions against each other first, the session's too."""
-    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+def stand_back(nice: int = LOWEST) -> None:
+    """Take a low priority, and where Linux weighs sessions against each other first, the session's too."""
+    os.setpriority(os.PRIO_PROCESS, 0, nice)
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(_NICE))
+        Path("/proc/self/autogroup").write_text(str(nice))

@@ -1,6 +1,5 @@
 """GET /console/api/session: what whoever has the console open may do here, and what it can show."""
 
-import importlib.util
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -8,14 +7,8 @@ from pydantic import BaseModel
 
 from contract.api_keys import Role
 from contract.settings import HashIds
+from service.console.labels_at_hand import LabelsAtHand, labels_at_hand
 from service.keys import Caller
-
-
-class LabelsAtHand(BaseModel):
-    """Whether the label log can be searched from here, and if not, why."""
-
-    available: bool
-    why: str | None
 
 
 class Session(BaseModel):
@@ -27,17 +20,6 @@ class Session(BaseModel):
     release: str
     labels: LabelsAtHand
     hashed: HashIds
-
-
-def labels_at_hand(home: Path) -> LabelsAtHand:
-    """Look whether the label log can be searched."""
-    if importlib.util.find_spec("pyarrow") is None:
-        return LabelsAtHand(available=False, why="reading the label log needs pyarrow; pip install '.[console]'")
-    if not (home / "labels").is_dir():
-        return LabelsAtHand(
-            available=False, why="there is no label log in this home; run `winnow serve` where the trainer writes it"
-        )
-    return LabelsAtHand(available=True, why=None)
 
 
 def session_routes(
