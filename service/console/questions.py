@@ -14,7 +14,15 @@ import orjson
 
 from contract.errors import LogError, RegistryError, VersionCorrupt, VersionNotFound, WinnowError
 from contract.registry import Registry
-from service.console.asked import AuditAsked, AuditExportAsked, HoursAsked, IdsAsked, LabelsAsked, LabelsExportAsked, SuspectsAsked
+from service.console.asked import (
+    AuditAsked,
+    AuditExportAsked,
+    HoursAsked,
+    IdsAsked,
+    LabelsAsked,
+    LabelsExportAsked,
+    SuspectsAsked,
+)
 from service.console.labels_at_hand import labels_at_hand
 from service.console.opened import OpenedVersions
 from service.console.overridden import Overridden
@@ -45,7 +53,9 @@ class Questions:
             "export_labels": lambda asked: self._archive.export_labels(
                 LabelsExportAsked(**asked["query"]), Path(asked["out"])
             ),
-            "export_audit": lambda asked: self._archive.export_audit(AuditExportAsked(**asked["query"]), Path(asked["out"])),
+            "export_audit": lambda asked: self._archive.export_audit(
+                AuditExportAsked(**asked["query"]), Path(asked["out"])
+            ),
             "overrides": lambda asked: self._overridden.newest(asked["redis_url"]),
             "models": lambda _: self._registry.models(),
             "compare": lambda asked: self._opened.compare(asked["a"], asked["b"], self._pairs()),

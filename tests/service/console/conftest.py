@@ -1,42 +1,79 @@
-"""Both ports of one service, as the console's pages ask them: in this process, under a name of this machine."""
+"""A label log that a real trainer wrote of simulated events, one for all tests of a session, to be read only; and both
+ports of a service, as the pages ask them.
+"""
 
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
-import httpx
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from anyio.from_thread import start_blocking_portal
+import redis
 
-from service.app import build
+from contract.event_log import EventLog
+from contract.label_files import LABELS
+from service.console.archive import Archive
 from service.settings import ServiceSettings
-from tests.service.conftest import Client
+from tests.service.console.ports import Ports, ports_of
+from tests.trainer.conftest import send
+from trainer.app import make_worker
+from trainer.settings import TrainerSettings
+from trainer.simulated_world import SimulatorConfig
+from trainer.simulator import Simulator
+from winnow.embedded_log import EmbeddedLog
 
-ADMIN_URL = "http://127.0.0.1:9000"
+BURSTS = 4
+BURST_EVENTS = 3_000
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Where callers ask, and where operators do."""
+@pytest.fixture(scope="session")
+def labelled_home(private_log: EmbeddedLog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the label log of four checkpoints, all of the current hour or the one before."""
+    home = tmp_path_factory.mktemp("labelled")
+    with redis.Redis.from_url(private_log.url) as client:
+        client.flushall()
+    settings = TrainerSettings.model_validate(
+        {
+            "home": home,
+            "redis_url": private_log.url,
+            "window_ms": 20,
+            "user_capacity": 500,
+            "item_capacity": 500,
+            "trainer_metrics_port": 0,
+        }
+    )
+    worker = make_worker(settings)
+    worker.attach()
+    simulator = Simulator(SimulatorConfig(users=200, items=150), seed=7)
+    for _ in range(BURSTS):
+        send(EventLog(private_log.url), simulator.next_block(BURST_EVENTS).events, batch=500)
+        worker.drain()
+    return home
 
-    callers: Client
-    admin: Client
+
+@pytest.fixture(scope="session")
+def stored(labelled_home: Path) -> pd.DataFrame:
+    """Every row of that label log, read by other means than ours."""
+    tables = [pq.ParquetFile(path).read().to_pandas() for path in (labelled_home / LABELS).glob("*/*.parquet")]
+    return pd.concat(tables, ignore_index=True)
 
 
-@contextmanager
-def ports_of(settings: ServiceSettings, host: str = "localhost") -> Iterator[Ports]:
-    """Both ports of a service with `settings`, asked as `host`."""
-    service = build(settings.model_copy(update={"prove_apart": False}), ADMIN_URL)
-    app = service.app
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(app.router.lifespan_context(app)):
-        callers = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{host}")
-        admin = httpx.AsyncClient(transport=httpx.ASGITransport(service.admin), base_url=f"http://{host}:9000")
-        yield Ports(Client(portal, callers), Client(portal, admin))
-        portal.call(callers.aclose)
-        portal.call(admin.aclose)
+@pytest.fixture
+def archive(labelled_home: Path) -> Archive:
+    return Archive(labelled_home)
 
 
 @pytest.fixture
 def ports(settings: ServiceSettings) -> Iterator[Ports]:
+    """Both ports of a service in an empty home."""
+    with ports_of(settings) as ports:
+        yield ports
+
+
+@pytest.fixture
+def labelled(labelled_home: Path, settings: ServiceSettings) -> Iterator[Ports]:
+    """Both ports of a service in a home with labels and versions."""
+    shutil.copytree(labelled_home, settings.home, dirs_exist_ok=True)
     with ports_of(settings) as ports:
         yield ports

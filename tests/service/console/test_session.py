@@ -4,7 +4,7 @@ from pathlib import Path
 
 from contract.api_keys import Role, new_key, write_keys
 from service.settings import ServiceSettings
-from tests.service.console.conftest import ADMIN_URL, Ports, ports_of
+from tests.service.console.ports import ADMIN_URL, Ports, ports_of
 
 SESSION = "/console/api/session"
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.console.static import PAGES, read_pages
 from service.settings import ServiceSettings
-from tests.service.console.conftest import Ports, ports_of
+from tests.service.console.ports import Ports, ports_of
 
 
 @pytest.mark.parametrize("path", ["/console", "/console/"])
