@@ -23,7 +23,7 @@ _FIGURES = {
     "window_ece_ratio": "Expected calibration error over the latest events.",
     "window_positives": "Explicit positives among the latest events.",
     "idl_target_mean_ratio": "Mean target of Inverse Dual Loss over all that was unlabelled.",
-    "target_mean_ratio": "Mean of the targets in use over what was unlabelled of late; 0 where silence is taken as a no.",
+    "target_mean_ratio": "Mean of the targets in use over what was unlabelled of late; 0 where silence is a no.",
     "prior_ratio": "Share of explicit positives among recent exposures.",
     "pseudo_label_share_ratio": "Share of the latest events with pseudo-label 1.",
     "idl_one_sidedness_ratio": (
