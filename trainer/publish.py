@@ -65,9 +65,8 @@ class Published:
     promoted: bool
     reasons: list[str]
     seconds: float
-    bytes: int = 0  # of all its files
-    gates: tuple[Gate, ...] = ()  # every one that was asked
-    report: CandidateReport | None = None  # what they looked at; None where nothing was fit to be looked at
+    gates: tuple[Gate, ...]  # every one that was asked
+    report: CandidateReport | None  # what they looked at; None where nothing was fit to be looked at
 
 
 class Publisher:
@@ -109,7 +108,7 @@ class Publisher:
         if sick := not_finite(learner):
             reason = f"{', '.join(sick)} of the learner is not finite; see its checkpoints"
             took_s = time.monotonic() - started
-            return Published("", False, Verdict.REJECT, False, [reason], took_s, gates=(unfit(reason),))
+            return Published("", False, Verdict.REJECT, False, [reason], took_s, (unfit(reason),), None)
         exported, opened = self._export(learner)
         report = self._report(exported, opened, learner, quality)
         judgement = judge_candidate(report, self._policy)
@@ -135,8 +134,8 @@ class Publisher:
             self.served.keep(number, opened)
         self.registry.prune(self._keep)
         seconds, delta = time.monotonic() - started, exported.layout.base is not None
-        gates = judgement.gates
-        return Published(number, delta, judgement.verdict, promoted, reasons, seconds, report.bytes, gates, report)
+        verdict, gates = judgement.verdict, judgement.gates
+        return Published(number, delta, verdict, promoted, reasons, seconds, gates, report)
 
     def start_anew(self) -> None:
         """Make the next version whole: a delta cannot take out what its base holds."""
