@@ -1,0 +1,9 @@
+// Directions: to be written.
+
+import { h } from "../lib/dom.js";
+
+export const title = "Directions";
+
+export async function mount(root) {
+  root.append(h("h1", null, title));
+}

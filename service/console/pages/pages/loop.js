@@ -1,0 +1,9 @@
+// Loop: to be written.
+
+import { h } from "../lib/dom.js";
+
+export const title = "Loop";
+
+export async function mount(root) {
+  root.append(h("h1", null, title));
+}
