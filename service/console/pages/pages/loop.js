@@ -33,7 +33,10 @@ export async function mount(root, { live, announce }) {
     charts,
     h("section", { class: "panel" }, h("h2", null, "Latest versions"), versions),
   );
-  const drawn = CHARTS.map((chart) => ({ ...chart, plot: line(panel(charts), { ...chart.look, sync: "loop" }) }));
+  const drawn = CHARTS.map((chart) => ({
+    ...chart,
+    plot: line(panel(charts), { ...chart.look, sync: "loop", level: 2 }),
+  }));
 
   const paint = painter(() => {
     banner.show(health(live));
