@@ -19,7 +19,7 @@ export function table({
 }) {
   const state = { rows, by: order?.key ?? null, down: order?.down ?? true };
   const body = h("tbody");
-  const built = new WeakMap();
+  let built = new Map(); // row -> its line, of the rows that are shown
   const heads = columns.map((column) => heading(column, () => turn(column)));
   const captioned = h("caption", { class: hideCaption ? "unseen" : null }, h("span", null, caption));
   const whole = h("table", null, captioned, h("thead", null, h("tr", null, heads)), body);
@@ -46,13 +46,9 @@ export function table({
     else
       settle(
         body,
-        sorted.map((row) => (reuse ? once(row) : line(row, columns, onRow))),
+        sorted.map((row) => (reuse && built.get(row)) || line(row, columns, onRow)),
       );
-  }
-
-  function once(row) {
-    if (!built.has(row)) built.set(row, line(row, columns, onRow));
-    return built.get(row);
+    if (reuse) built = new Map(sorted.map((row, place) => [row, body.children[place]]));
   }
 
   box.setRows = (next) => {
