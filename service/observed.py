@@ -47,7 +47,9 @@ class Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
-                message["headers"] = [*own, *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+                said = {name for name, _ in own}  # the console's pages are no data, and have rules of their own
+                more = [header for header in SECURITY_HEADERS if header[0] not in said]
+                message["headers"] = [*own, *more, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
