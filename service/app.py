@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from contract.api import Problem, ScoreBatchRequest, ScoreRequest
 from contract.async_event_log import AsyncEventLog
+from contract.event_log import EventLog
 from contract.events import FeedbackEvent
+from contract.journal import TIMEOUT_S, Journal
 from contract.pseudonyms import Pseudonyms
 from contract.registry import Registry
 from contract.telemetry import configure_logs
@@ -24,7 +26,9 @@ from service.access import check_exposure
 from service.admin import admin_app
 from service.backlog import AppendBacklog, Backlog
 from service.connection import Door
+from service.console.feed import Feed
 from service.console.reading import Reader
+from service.console.tick import Pulse
 from service.console.wiring import Console, Parts
 from service.cors import Origins
 from service.exposures import Exposures
@@ -86,9 +90,11 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
     event_log = LogThread(AsyncEventLog(url, timeout_s, settings.log_max_entries)) if url else None
     intake = feedback.intake_of(event_log, slot, recent, timeout_s, appends)
     log_watch = LogWatch(url, timeout_s, metrics)
-
+    journal = Journal(EventLog(url, TIMEOUT_S)) if url else None
+    feed = Feed(Pulse(metrics, slot, log_watch), journal)
+    door.on_drain.append(feed.end)
     receipts = Reader(settings.home)
-    parts = Parts(keys, slot, recent, pseudonyms, event_log, limits, metrics)
+    parts = Parts(keys, slot, recent, pseudonyms, event_log, limits, metrics, feed)
     console = Console(settings, parts, admin_url, version("winnow-denoise")) if settings.console else None
 
     @asynccontextmanager
@@ -100,6 +106,8 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
                     tasks.create_task(slot.watch(settings.reload_poll_s)),
                     tasks.create_task(log_watch.watch(settings.log_poll_s)),
                     tasks.create_task(keys.watch(settings.api_keys_poll_s)),
+                    tasks.create_task(feed.watch()),
+                    tasks.create_task(feed.follow()),
                 ]
                 yield
                 for task in running:
@@ -109,6 +117,8 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
             console.close()
         await intake.close()  # what a caller gave up waiting for is stored all the same
         log_watch.close()
+        if journal is not None:
+            journal.close()
         if event_log is not None:
             await event_log.close()
 

@@ -67,6 +67,7 @@ class Published:
     seconds: float
     gates: tuple[Gate, ...]  # every one that was asked
     report: CandidateReport | None  # what they looked at; None where nothing was fit to be looked at
+    bytes: int = 0  # of all its files
 
 
 class Publisher:
@@ -134,7 +135,8 @@ class Publisher:
             self.served.keep(number, opened)
         self.registry.prune(self._keep)
         seconds, delta = time.monotonic() - started, exported.layout.base is not None
-        return Published(number, delta, judgement.verdict, promoted, reasons, seconds, judgement.gates, report)
+        verdict, gates = judgement.verdict, judgement.gates
+        return Published(number, delta, verdict, promoted, reasons, seconds, gates, report, report.bytes)
 
     def start_anew(self) -> None:
         """Make the next version whole: a delta cannot take out what its base holds."""

@@ -12,7 +12,9 @@ from starlette.exceptions import HTTPException
 from contract.pseudonyms import Pseudonyms
 from service.console.audit_routes import audit_routes
 from service.console.downloads import Downloads
+from service.console.feed import Feed
 from service.console.label_routes import label_routes
+from service.console.live import live_routes
 from service.console.model_routes import console_model_routes
 from service.console.override_routes import override_routes
 from service.console.reading import Reader
@@ -42,6 +44,7 @@ class Parts:
     event_log: LogThread | None
     limits: Limits
     metrics: Metrics
+    feed: Feed
 
 
 class Console:
@@ -79,6 +82,7 @@ class Console:
         has_keys = not parts.keys.is_open
         found = [
             session_routes(settings.home, settings.hash_ids, has_keys, self._admin_url, self._release, on_admin_port),
+            live_routes(parts.feed),
             label_routes(reader, self._downloads, parts.pseudonyms, settings.redis_url),
             audit_routes(reader, self._downloads),
             console_model_routes(parts.slot, reader),
