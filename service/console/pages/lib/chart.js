@@ -20,7 +20,7 @@ export function line(el, options) {
   return draw(el, options, {
     series: [{}, ...shown],
     scales: { x: { time: true }, y: { range: (u, low, high) => span(low, high, floor, options.ceiling) } },
-    axes: [{ ...look(), ...axis, space: 80 }, upright(options.series[0])],
+    axes: [{ ...look(), ...axis, space: 80, size: 28 }, upright(options.series[0])],
     nameX: format.clock,
     ready: (data) => data,
   });
@@ -43,7 +43,7 @@ export function bars(el, options) {
   return draw(el, options, {
     series: [{}, ...filled],
     scales: { x: { time: false, range: () => [-0.5, Math.max(labels.length, 1) - 0.5] }, y: { range: (u, low, high) => [0, top(high, options)] } },
-    axes: [{ ...look(), values: names, incrs: [1, 2, 5, 10, 20, 50, 100], space: 64, grid: { show: false } }, upright(options.series[0])],
+    axes: [{ ...look(), values: names, incrs: [1, 2, 5, 10, 20, 50, 100], space: 64, size: 28, grid: { show: false } }, upright(options.series[0])],
     nameX: (at) => (at in labels ? formatX(labels[at]) : ""),
     ready([xs, ...ys]) {
       labels = xs;

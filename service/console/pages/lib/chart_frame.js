@@ -13,7 +13,7 @@ export function frame(el, { title, series, note, height = 180, formatX = format.
   const bubble = h("div", { class: "tip", hidden: true });
   const body = h("div", { class: "chart-table" });
   const fold = h("details", { on: { toggle: () => fold.open && table() } }, h("summary", null, "Show as table"), body);
-  const head = h("figcaption", null, h("h3", null, title), h("ul", { class: "legend" }, entries.map((each) => each.el)), at);
+  const head = h("figcaption", null, h("h3", null, title), at, h("ul", { class: "legend" }, entries.map((each) => each.el)));
   const figure = h("figure", { class: "chart" }, head, note && h("p", { class: "chart-note muted" }, note), plot, fold);
   plot.append(bubble);
   el.append(figure);

@@ -23,7 +23,9 @@ export function drawMarks(u, marks) {
     ctx.strokeStyle = ctx.fillStyle = colour(look.color);
     ctx.lineWidth = pixel;
     ctx.setLineDash(look.dash.map((each) => each * pixel));
+    ctx.globalAlpha = 0.5;
     stroke(ctx, [[x, bbox.top], [x, bbox.top + bbox.height]]);
+    ctx.globalAlpha = 1;
     ctx.setLineDash([]);
     sign(ctx, mark.kind, x, bbox.top - 2 * pixel, 3 * pixel);
   }
