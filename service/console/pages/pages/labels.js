@@ -14,7 +14,7 @@ const LEAD = "What each view was, what it was made to say, and why.";
 const [FIRST_ROWS, MOST_ROWS, MOST_HOURS] = [50, 200, 168];
 const COLUMNS = [
   { key: "at_ms", label: "When", sort: true, format: (ms, row) => [at(ms), h("span", { class: "unseen" }, ` ${row.event_id}`)] },
-  { key: "user_id", label: "Viewer", sort: true, format: id },
+  { key: "user_id", label: "User", sort: true, format: id },
   { key: "item_id", label: "Item", sort: true, format: id },
   { key: "watch_ms", label: "Watched", sort: true, format: (ms, row) => watched(ms, row.duration_ms) },
   { key: "flag", label: "Watch", sort: true, format: (flag) => flag && h("span", { class: `badge flag-${flag}` }, flag) },
@@ -152,7 +152,7 @@ function histogramOf(data) {
   const summary = h("summary", null, h("h2", null, "Targets of the unlabelled against the prior"));
   const how = "Targets from 10⁻⁴ to 1, what is lower in the first bar; heights by the square root of the count.";
   const content = [h("p", { class: "muted" }, told, " ", how), targetHistogram(data)];
-  return h("details", { class: "panel targets", open: true }, summary, content);
+  return h("details", { class: "panel targets", open: matchMedia("(min-width: 760px)").matches }, summary, content);
 }
 
 // The operating threshold of what is served; none while the prior answers.

@@ -65,7 +65,7 @@ function moved({ a, b, moved: pairs }) {
   const link = (kind) => (id) => h("a", { href: `#/labels?${kind}=${encodeURIComponent(id)}`, class: "id" }, id);
   const by = (row) => row.score_b - row.score_a;
   const columns = [
-    { key: "user_id", label: "Viewer", format: link("user") },
+    { key: "user_id", label: "User", format: link("user") },
     { key: "item_id", label: "Item", format: link("item") },
     { key: "score_a", label: a.version, numeric: true, sort: true, format: probability },
     { key: "score_b", label: b.version, numeric: true, sort: true, format: probability },

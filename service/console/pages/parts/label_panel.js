@@ -33,7 +33,7 @@ const part = (title, ...content) => h("section", { class: "part" }, h("h3", null
 function who(row) {
   const link = (kind, value) => h("a", { href: `#/labels?${kind}=${encodeURIComponent(value)}`, class: "id" }, value);
   const where = [row.surface && `on ${row.surface}`, Number.isFinite(row.position) && `at position ${row.position}`];
-  return ["Viewer ", link("user", row.user_id), ", item ", link("item", row.item_id), ` ${where.filter(Boolean).join(" ")}`.trimEnd()];
+  return ["User ", link("user", row.user_id), ", item ", link("item", row.item_id), ` ${where.filter(Boolean).join(" ")}`.trimEnd()];
 }
 
 function watch(row) {
@@ -73,7 +73,7 @@ function outcome(row) {
 function training(row) {
   const where = Number.isFinite(row.checkpoint) ? `, checkpoint ${row.checkpoint}` : "";
   if (row.held_out) return `held out: it judges versions and never trains${where}`;
-  if (row.capped) return `over its viewer's cap: counted, not learned${where}`;
+  if (row.capped) return `over its user's cap: counted, not learned${where}`;
   if (!Number.isFinite(row.target)) return `left out: the target has nothing to say of it${where}`;
   return `toward ${probability(row.target)}${where}`;
 }

@@ -1,12 +1,11 @@
 // What of the label log is looked for: a form over the parameters in the page's address, so that a link finds it again.
 
 import { field, h, id, replace } from "../lib/dom.js";
-import { FLAGS, LABELS } from "./words.js";
+import { FLAGS, HOURS, LABELS } from "./words.js";
 
 const FIRST = { user: "", item: "", event: "", surface: "", flag: "", label: "", order: "newest", hours: "24" };
-const HOURS = [["1", "last hour"], ["6", "6 hours"], ["24", "24 hours"], ["72", "3 days"], ["168", "7 days"]];
 const ORDERS = [["newest", "newest first"], ["doubtful", "most doubtful first"]];
-const KINDS = [["user", "Viewer"], ["item", "Item"], ["event", "Event"]];
+const KINDS = [["user", "User"], ["item", "Item"], ["event", "Event"]];
 const TYPED_MS = 200; // of rest before ids like what was typed are asked for
 
 // What an address asks for, every parameter with a value.

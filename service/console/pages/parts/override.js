@@ -46,8 +46,8 @@ function confirmed(row, label, why, { api, announce }) {
   return decide({
     title: `Override as ${label}?`,
     consequence: [
-      `Viewer ${row.user_id} and item ${row.item_id} get an explicit ${label} event, which the trainer learns like a ` +
-        "viewer's own word.",
+      `User ${row.user_id} and item ${row.item_id} get an explicit ${label} event, which the trainer learns like a ` +
+        "user's own word.",
       "The event it overrides stays in the log. To take it back, override it again.",
     ],
     confirm: `Record as ${label}`,

@@ -37,8 +37,8 @@ function draw(flag, counts, data, width) {
     counts.map((number, n) => number > 0 && bar(flag, number, data.edges.slice(n, n + 2), x, y)),
     s("line", { x1: MARGIN, x2: width - MARGIN, y1: FLOOR, y2: FLOOR, class: "axis" }),
     Number.isFinite(data.prior) && s("line", { x1: x(data.prior), x2: x(data.prior), y1: 2, y2: FLOOR, class: "prior" }),
-    DECADES.map((decade, n) => {
-      const anchor = n === 0 ? "start" : n === DECADES.length - 1 ? "end" : "middle";
+    DECADES.filter((decade) => width > 190 || decade !== 1e-3).map((decade) => {
+      const anchor = decade === DECADES[0] ? "start" : decade === 1 ? "end" : "middle";
       return s("text", { x: x(decade), y: HEIGHT - 4, "text-anchor": anchor, class: "tick" }, power(decade));
     }),
   ];

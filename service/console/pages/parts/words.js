@@ -3,6 +3,8 @@
 import { NOTHING, clock, count, day, seconds } from "../lib/format.js";
 
 export const FLAGS = ["none", "swipe", "complete", "loop", "background"];
+// Choices of how far back to look.
+export const HOURS = [["1", "last hour"], ["6", "6 hours"], ["24", "24 hours"], ["72", "3 days"], ["168", "7 days"]];
 export const LABELS = ["positive", "negative", "unlabelled"];
 
 const FLAG_WORDS = {
@@ -55,6 +57,3 @@ export function gauge(value) {
 export const at = (ms) => (sameDay(ms) ? clock(ms) : day(ms));
 
 const sameDay = (ms) => new Date(ms).toDateString() === new Date().toDateString();
-
-// "promote" with whoever did it and why, as the registry's history keeps it.
-export const byWhom = (change) => (change.who ? change.who : "the trainer");
