@@ -33,7 +33,7 @@ export async function mount(root, context) {
     replace(root, head, empty("The label log cannot be read here.", session.labels.why ?? ""));
     return undefined;
   }
-  const page = { asked: askedOf(context.params), limit: FIRST_ROWS, turn: 0, marks: {}, opener: null };
+  const page = { asked: askedOf(context.params), limit: FIRST_ROWS, turn: 0, prior: null, opener: null };
   const search = h("div", { class: "panel" });
   const histogram = h("div");
   const list = h("div", { class: "list" });
@@ -100,7 +100,7 @@ export async function mount(root, context) {
   }
 
   function show(row, focus) {
-    const panel = labelPanel(row, page.marks, context, {
+    const panel = labelPanel(row, page.prior, context, {
       onClose: close,
       onOverride: (entry) => show({ ...row, override: entry }, true),
     });
@@ -133,7 +133,7 @@ export async function mount(root, context) {
   async function showHistogram() {
     try {
       const data = await api.get("labels/histogram", { hours: page.asked.hours });
-      page.marks.prior = data.prior;
+      page.prior = data.prior;
       replace(histogram, data.rows ? histogramOf(data) : null);
     } catch (problem) {
       replace(histogram, failure(problem, showHistogram));
@@ -141,7 +141,6 @@ export async function mount(root, context) {
   }
 
   replace(search, labelSearch(page.asked, api, ask));
-  page.marks.threshold = await thresholdOf(api);
   await showHistogram(); // first: the panel marks its prior
   await Promise.all([showList(), showEvent()]);
   return undefined;
@@ -153,18 +152,6 @@ function histogramOf(data) {
   const how = "Targets from 10⁻⁴ to 1, what is lower in the first bar; heights by the square root of the count.";
   const content = [h("p", { class: "muted" }, told, " ", how), targetHistogram(data)];
   return h("details", { class: "panel targets", open: matchMedia("(min-width: 760px)").matches }, summary, content);
-}
-
-// The operating threshold of what is served; none while the prior answers.
-async function thresholdOf(api) {
-  try {
-    const models = await api.get("models");
-    const serving = models.serving?.version ?? models.serving;
-    const version = models.versions.find((each) => each.version === serving);
-    return version?.threshold ?? null;
-  } catch {
-    return null;
-  }
 }
 
 function id(value) {

@@ -7,8 +7,8 @@ import { override } from "./override.js";
 import { receipt } from "./receipt.js";
 import { directionWords, flagWords, said, watched } from "./words.js";
 
-// The panel of a row; `marks` are {prior, threshold}; onClose() and onOverride(entry) are told what was done in it.
-export function labelPanel(row, marks, context, { onClose, onOverride }) {
+// The panel of a row; `prior` is that of the unlabelled, or null; onClose() and onOverride(entry) are told what was done in it.
+export function labelPanel(row, prior, context, { onClose, onOverride }) {
   const heading = h("h2", { tabindex: "-1" }, "Event ", h("span", { class: "id" }, row.event_id));
   const close = h("button", { type: "button", class: "close", "aria-label": "Close the event", on: { click: onClose } }, "✕");
   const panel = h(
@@ -18,7 +18,7 @@ export function labelPanel(row, marks, context, { onClose, onOverride }) {
     h("p", { class: "muted" }, who(row), `, ${day(row.at_ms)}`),
     part("What was watched", watch(row)),
     part("What was said", saidPart(row)),
-    part("How the label came to be", logitScale(row, marks), outcome(row)),
+    part("How the label came to be", logitScale(row, { prior, threshold: row.threshold }), outcome(row)),
     part("Why", reasons(row)),
     part("What became of it", receipt(row.event_id, context.api)),
     part("Override", override(row, context, onOverride)),

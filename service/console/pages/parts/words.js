@@ -41,7 +41,9 @@ export const many = (number, word) => `${count(number)} ${word}${number === 1 ? 
 export function searchedWords(searched) {
   if (!searched) return "";
   const from = searched.from_ms ? `, ${clock(searched.from_ms)} to ${clock(searched.to_ms)}` : "";
-  return `${many(searched.rows, "row")} in ${many(searched.files, "file")} read${from}, in ${seconds(searched.seconds)}.`;
+  const read = `${many(searched.rows, "row")} in ${many(searched.files, "file")} read${from}, in ${seconds(searched.seconds)}.`;
+  const damaged = searched.damaged ? ` ${many(searched.damaged, "file")} could not be read.` : "";
+  return read + (searched.stopped ? " That is the most for one question: what is older was not looked at." : "") + damaged;
 }
 
 // A figure of a gate or a metric: a count, a share, a tiny gap, yes or no.
