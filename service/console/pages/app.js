@@ -18,7 +18,14 @@ const part = (name) => document.getElementById(name);
 
 const api = createApi(askKey);
 const live = createLive(api);
-let session = { may_change: false, keys: false, admin_url: null, release: "", labels: { available: false, why: null }, hashed: "none" };
+let session = {
+  may_change: false,
+  keys: false,
+  admin_url: null,
+  release: "",
+  labels: { available: false, why: null },
+  hashed: "none",
+};
 let shown = { cleanup: null, nr: 0 };
 
 // Shows the page the hash names in the place of the one before.
@@ -54,8 +61,13 @@ function announce(text) {
 }
 
 function nav() {
-  const links = Object.entries(PAGES).map(([page, { title }]) => h("a", { href: `#/${page}`, dataset: { page } }, title));
-  replace(part("nav"), links.map((link) => h("li", null, link)));
+  const links = Object.entries(PAGES).map(([page, { title }]) =>
+    h("a", { href: `#/${page}`, dataset: { page } }, title),
+  );
+  replace(
+    part("nav"),
+    links.map((link) => h("li", null, link)),
+  );
 }
 
 function tellSession() {

@@ -81,7 +81,12 @@ async function read(response) {
   const fields = (told.errors ?? []).map((each) => `${each.field}: ${each.problem}`);
   const detail = [told.detail, ...fields].filter(Boolean).join("; ");
   const wait = Number(response.headers.get("retry-after"));
-  return new ApiProblem(response.status, told.title ?? response.statusText ?? "Refused", detail, wait > 0 ? wait : null);
+  return new ApiProblem(
+    response.status,
+    told.title ?? response.statusText ?? "Refused",
+    detail,
+    wait > 0 ? wait : null,
+  );
 }
 
 // Hands the body to the browser as a file, named as the service names it.

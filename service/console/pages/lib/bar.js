@@ -9,7 +9,10 @@ const HIGH = 10;
 // stands beside it.
 export function bar(value, most, { color = "--series-1", low = null, high = null, width = 72 } = {}) {
   const at = (x) => Math.max(0, Math.min(1, (x ?? 0) / (most || 1))) * WIDE;
-  const whisker = low !== null && high !== null && s("path", { class: "whisker", d: `M${at(low)} 5H${at(high)}M${at(low)} 2V8M${at(high)} 2V8` });
+  const whisker =
+    low !== null &&
+    high !== null &&
+    s("path", { class: "whisker", d: `M${at(low)} 5H${at(high)}M${at(low)} 2V8M${at(high)} 2V8` });
   return canvas(width, s("rect", { class: "track", width: WIDE, height: HIGH }), block(0, at(value), color), whisker);
 }
 
@@ -18,7 +21,12 @@ export function lean(value, most, { width = 72, plus = "--series-1", minus = "--
   const half = Math.max(0, Math.min(1, Math.abs(value ?? 0) / (most || 1))) * (WIDE / 2);
   const from = value < 0 ? WIDE / 2 - half : WIDE / 2;
   const middle = s("path", { class: "middle", d: `M${WIDE / 2} 0V${HIGH}` });
-  return canvas(width, s("rect", { class: "track", width: WIDE, height: HIGH }), block(from, half, value < 0 ? minus : plus), middle);
+  return canvas(
+    width,
+    s("rect", { class: "track", width: WIDE, height: HIGH }),
+    block(from, half, value < 0 ? minus : plus),
+    middle,
+  );
 }
 
 function block(from, width, color) {

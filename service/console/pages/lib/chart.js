@@ -16,7 +16,9 @@ const minute = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-di
 export function line(el, options) {
   const shown = series(options.series, (each) => ({ width: 1.75, dash: each.dash, points: { show: false } }));
   const floor = options.floor ?? null;
-  const axis = { values: (u, splits, at, space, step) => splits.map((ms) => (step < 60_000 ? format.clock(ms) : minute.format(ms))) };
+  const axis = {
+    values: (u, splits, at, space, step) => splits.map((ms) => (step < 60_000 ? format.clock(ms) : minute.format(ms))),
+  };
   return draw(el, options, {
     series: [{}, ...shown],
     scales: { x: { time: true }, y: { range: (u, low, high) => span(low, high, floor, options.ceiling) } },
@@ -42,8 +44,14 @@ export function bars(el, options) {
   const names = (u, splits) => splits.map((at) => (Number.isInteger(at) && at in labels ? formatX(labels[at]) : ""));
   return draw(el, options, {
     series: [{}, ...filled],
-    scales: { x: { time: false, range: () => [-0.5, Math.max(labels.length, 1) - 0.5] }, y: { range: (u, low, high) => [0, top(high, options)] } },
-    axes: [{ ...look(), values: names, incrs: [1, 2, 5, 10, 20, 50, 100], space: 64, size: 28, grid: { show: false } }, upright(options.series[0])],
+    scales: {
+      x: { time: false, range: () => [-0.5, Math.max(labels.length, 1) - 0.5] },
+      y: { range: (u, low, high) => [0, top(high, options)] },
+    },
+    axes: [
+      { ...look(), values: names, incrs: [1, 2, 5, 10, 20, 50, 100], space: 64, size: 28, grid: { show: false } },
+      upright(options.series[0]),
+    ],
     nameX: (at) => (at in labels ? formatX(labels[at]) : ""),
     ready([xs, ...ys]) {
       labels = xs;
@@ -73,7 +81,10 @@ function span(low, high, floor, ceiling) {
   const from = floor === null ? low : Math.min(low, floor);
   const to = ceiling === undefined ? high : Math.max(high, ceiling);
   const air = to > from ? (to - from) * 0.08 : Math.abs(to) * 0.1 || 1;
-  return [floor !== null && from >= floor ? floor : from - air, ceiling !== undefined && to <= ceiling ? ceiling : to + air];
+  return [
+    floor !== null && from >= floor ? floor : from - air,
+    ceiling !== undefined && to <= ceiling ? ceiling : to + air,
+  ];
 }
 
 function look() {
@@ -83,7 +94,12 @@ function look() {
 
 function upright(first) {
   const told = first.axis ?? ((value) => format.short(Number(value.toPrecision(6))));
-  return { ...look(), values: (u, splits) => splits.map((value) => (value === null ? "" : told(value))), size: 52, space: 32 };
+  return {
+    ...look(),
+    values: (u, splits) => splits.map((value) => (value === null ? "" : told(value))),
+    size: 52,
+    space: 32,
+  };
 }
 
 // Puts the plot into its frame and keeps both in step with data, size, theme and cursor.
@@ -96,8 +112,13 @@ function draw(el, options, own) {
     ...size(),
     ms: 1,
     legend: { show: false },
-    padding: [10, 8, 0, 0],
-    cursor: { drag: { x: false, y: false }, y: false, points: { size: 7 }, sync: options.sync ? { key: options.sync } : undefined },
+    padding: [10, 18, 0, 0],
+    cursor: {
+      drag: { x: false, y: false },
+      y: false,
+      points: { size: 7 },
+      sync: options.sync ? { key: options.sync } : undefined,
+    },
     series: own.series,
     scales: own.scales,
     axes: own.axes,
@@ -111,11 +132,17 @@ function draw(el, options, own) {
 
   function pointed(u) {
     const at = u.cursor.left >= 0 ? u.cursor.idx : null;
-    outside.values(raw, at, at === null ? "" : own.nameX(raw[0][at] !== undefined && own.nameX === format.clock ? raw[0][at] : at));
+    outside.values(
+      raw,
+      at,
+      at === null ? "" : own.nameX(raw[0][at] !== undefined && own.nameX === format.clock ? raw[0][at] : at),
+    );
     outside.tip(u.cursor.left >= 0 ? nearest(u, marks) : null);
   }
 
-  const resized = new ResizeObserver(() => outside.plot.clientWidth && outside.plot.clientWidth !== plot.width && plot.setSize(size()));
+  const resized = new ResizeObserver(
+    () => outside.plot.clientWidth && outside.plot.clientWidth !== plot.width && plot.setSize(size()),
+  );
   resized.observe(outside.plot);
   const unthemed = onTheme(() => plot.redraw(true, true));
 

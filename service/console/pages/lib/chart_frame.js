@@ -13,7 +13,17 @@ export function frame(el, { title, series, note, height = 180, formatX = format.
   const bubble = h("div", { class: "tip", hidden: true });
   const body = h("div", { class: "chart-table" });
   const fold = h("details", { on: { toggle: () => fold.open && table() } }, h("summary", null, "Show as table"), body);
-  const head = h("figcaption", null, h("h3", null, title), at, h("ul", { class: "legend" }, entries.map((each) => each.el)));
+  const head = h(
+    "figcaption",
+    null,
+    h("h3", null, title),
+    at,
+    h(
+      "ul",
+      { class: "legend" },
+      entries.map((each) => each.el),
+    ),
+  );
   const figure = h("figure", { class: "chart" }, head, note && h("p", { class: "chart-note muted" }, note), plot, fold);
   plot.append(bubble);
   el.append(figure);
@@ -23,9 +33,15 @@ export function frame(el, { title, series, note, height = 180, formatX = format.
     const { raw, marks } = latest;
     const step = Math.max(1, Math.ceil(raw[0].length / ROWS));
     const picked = raw[0].map((_, place) => place).filter((place) => (raw[0].length - 1 - place) % step === 0);
-    const lines = picked.reverse().map((place) => [formatX(raw[0][place]), ...series.map((each, nr) => told(each, raw[nr + 1][place]))]);
+    const lines = picked
+      .reverse()
+      .map((place) => [formatX(raw[0][place]), ...series.map((each, nr) => told(each, raw[nr + 1][place]))]);
     const markLines = marks.slice(-10).map((mark) => h("li", null, markWords(mark)));
-    replace(body, plain([" ", ...series.map((each) => each.label)], lines), markLines.length ? h("ul", { class: "mark-list" }, markLines) : null);
+    replace(
+      body,
+      plain([" ", ...series.map((each) => each.label)], lines),
+      markLines.length ? h("ul", { class: "mark-list" }, markLines) : null,
+    );
   }
 
   return {
@@ -49,8 +65,14 @@ export function frame(el, { title, series, note, height = 180, formatX = format.
       latest = { raw, marks };
       const end = raw[0].length - 1;
       const words = series.map((each, nr) => `${each.label} ${told(each, raw[nr + 1]?.[end])}`).join(", ");
-      plot.setAttribute("aria-label", end < 0 ? `${title}: no data yet` : `${title}, at ${formatX(raw[0][end])}: ${words}`);
-      plot.classList.toggle("bare", end < 0);
+      plot.setAttribute(
+        "aria-label",
+        end < 0 ? `${title}: no data yet` : `${title}, at ${formatX(raw[0][end])}: ${words}`,
+      );
+      plot.classList.toggle(
+        "bare",
+        !raw.slice(1).some((values) => values.some((value) => value !== null && value !== undefined)),
+      );
       if (fold.open) table();
     },
     remove: () => figure.remove(),
@@ -65,7 +87,9 @@ function entry(each) {
 
 function told(each, value) {
   const number = (each.format ?? format.count)(value);
-  return each.unit && number !== format.NOTHING ? `${number}${each.unit.startsWith("/") ? "" : " "}${each.unit}` : number;
+  return each.unit && number !== format.NOTHING
+    ? `${number}${each.unit.startsWith("/") ? "" : " "}${each.unit}`
+    : number;
 }
 
 function markWords(mark) {
@@ -73,7 +97,18 @@ function markWords(mark) {
 }
 
 function plain(names, lines) {
-  const head = h("tr", null, names.map((name) => h("th", { scope: "col" }, name)));
-  const rows = lines.map(([name, ...cells]) => h("tr", null, h("th", { scope: "row" }, name), cells.map((cell) => h("td", { class: "number" }, cell))));
+  const head = h(
+    "tr",
+    null,
+    names.map((name) => h("th", { scope: "col" }, name)),
+  );
+  const rows = lines.map(([name, ...cells]) =>
+    h(
+      "tr",
+      null,
+      h("th", { scope: "row" }, name),
+      cells.map((cell) => h("td", { class: "number" }, cell)),
+    ),
+  );
   return h("table", null, h("thead", null, head), h("tbody", null, rows));
 }

@@ -24,7 +24,10 @@ export function drawMarks(u, marks) {
     ctx.lineWidth = pixel;
     ctx.setLineDash(look.dash.map((each) => each * pixel));
     ctx.globalAlpha = 0.5;
-    stroke(ctx, [[x, bbox.top], [x, bbox.top + bbox.height]]);
+    stroke(ctx, [
+      [x, bbox.top],
+      [x, bbox.top + bbox.height],
+    ]);
     ctx.globalAlpha = 1;
     ctx.setLineDash([]);
     sign(ctx, mark.kind, x, bbox.top - 2 * pixel, 3 * pixel);
@@ -35,8 +38,14 @@ export function drawMarks(u, marks) {
 function sign(ctx, kind, x, y, r) {
   ctx.lineWidth = r / 2;
   if (kind === "rejected") {
-    stroke(ctx, [[x - r, y - r], [x + r, y + r]]);
-    stroke(ctx, [[x - r, y + r], [x + r, y - r]]);
+    stroke(ctx, [
+      [x - r, y - r],
+      [x + r, y + r],
+    ]);
+    stroke(ctx, [
+      [x - r, y + r],
+      [x + r, y - r],
+    ]);
     return;
   }
   ctx.beginPath();

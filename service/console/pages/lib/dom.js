@@ -50,6 +50,11 @@ export function say(el, text) {
   if (el.textContent !== text) el.textContent = text;
 }
 
+// Words in which `code` stands between backticks.
+export function words(text) {
+  return text.split("`").map((part, place) => (place % 2 ? h("code", null, part) : part));
+}
+
 let last = 0;
 // An id no other element has, to tie a label to its field.
 export function id(prefix = "w") {
@@ -60,7 +65,13 @@ export function id(prefix = "w") {
 // A labelled form field: field("User", h("input", {...})).
 export function field(label, input, hint) {
   input.id ||= id("field");
-  return h("div", { class: "field" }, h("label", { for: input.id }, label), input, hint && h("small", { class: "muted" }, hint));
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: input.id }, label),
+    input,
+    hint && h("small", { class: "muted" }, hint),
+  );
 }
 
 // What stands where there is nothing yet: what is missing, and what to do.

@@ -3,7 +3,14 @@
 export const NOTHING = "–";
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const clockTime = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const dayTime = new Intl.DateTimeFormat("en-GB", { year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const dayTime = new Intl.DateTimeFormat("en-GB", {
+  year: "numeric",
+  month: "short",
+  day: "2-digit",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 
 const missing = (value) => value === null || value === undefined || !Number.isFinite(Number(value));
 
@@ -18,11 +25,15 @@ export function count(value) {
 export function short(value) {
   if (missing(value)) return NOTHING;
   const n = Number(value);
-  for (const [size, unit] of [[1e9, " G"], [1e6, " M"], [1e4, " k"]]) {
+  for (const [size, unit] of [
+    [1e9, " G"],
+    [1e6, " M"],
+    [1e4, " k"],
+  ]) {
     const scale = unit === " k" ? 1e3 : size;
     if (Math.abs(n) >= size) return `${Number((n / scale).toPrecision(3))}${unit}`;
   }
-  return count(n);
+  return Math.abs(n) < 10 ? String(Number(n.toPrecision(2))) : count(n);
 }
 
 // An AUC and its like: three decimals.

@@ -31,55 +31,105 @@ const finding = (state, word, reason) => ({ state, word, reason });
 const RULES = [connection, log, unstored, fallback, trainer, shedding, unserved, dead, judged, quality];
 
 function connection({ status, why }) {
-  return status === "lost" ? finding("bad", "Connection lost", `${why}. The figures below are the last that came.`) : null;
+  return status === "lost"
+    ? finding("bad", "Connection lost", `${why}. The figures below are the last that came.`)
+    : null;
 }
 
 function log({ tick }) {
-  return tick.log_up === false ? finding("bad", "Log down", "feedback is refused with 503 and must be sent again; scoring goes on.") : null;
+  return tick.log_up === false
+    ? finding("bad", "Log down", "feedback is refused with 503 and must be sent again; scoring goes on.")
+    : null;
 }
 
 function unstored({ ticks, now }) {
   const lost = growth(ticks, (tick) => tick.unstored ?? 0, RECENT_MS, now);
-  return lost ? finding("bad", "Events not stored", `${format.count(lost)} events of the last minute got no confirmation of the log; callers repeat them.`) : null;
+  return lost
+    ? finding(
+        "bad",
+        "Events not stored",
+        `${format.count(lost)} events of the last minute got no confirmation of the log; callers repeat them.`,
+      )
+    : null;
 }
 
-function fallback({ tick }) {
-  return tick.fallback ? finding("warn", "Prior answers", "no version yet: the built-in prior scores until the first one is promoted.") : null;
+function fallback({ tick, step }) {
+  if (tick.fallback && !tick.acknowledged && !step?.trained)
+    return finding("idle", "No events yet", "the built-in prior answers. `winnow demo` plays some events.");
+  return tick.fallback
+    ? finding("warn", "Prior answers", "no version yet: the built-in prior scores until the first one is promoted.")
+    : null;
 }
 
 function trainer({ tick, step, now, progress }) {
   const waiting = tick.oldest_untrained_s ?? 0;
   const silent = step ? (now - step.at_ms) / 1000 : null;
   if (silent === null && tick.acknowledged === 0 && waiting < SILENT_S) return null;
-  if (silent === null) return finding(waiting > BEHIND_S ? "bad" : "warn", "Trainer not heard", "events wait, and no trainer has told of progress: is one running?");
-  if (silent > SILENT_S) return finding(waiting > SILENT_S ? "bad" : "warn", `Trainer silent: ${format.seconds(silent)}`, waiting > 1 ? `the oldest untrained event is ${format.seconds(waiting)} old.` : "nothing waits for it.");
+  if (silent === null)
+    return finding(
+      waiting > BEHIND_S ? "bad" : "warn",
+      "Trainer not heard",
+      "events wait, and no trainer has told of progress: is one running?",
+    );
+  if (silent > SILENT_S)
+    return finding(
+      waiting > SILENT_S ? "bad" : "warn",
+      `Trainer silent: ${format.seconds(silent)}`,
+      waiting > 1 ? `the oldest untrained event is ${format.seconds(waiting)} old.` : "nothing waits for it.",
+    );
   if (waiting <= BEHIND_S) return null;
   const speed = newest(progress, (entry) => entry.trained) ?? 0;
   const rest = tick.lag_entries ? `${format.count(tick.lag_entries)} entries wait; ` : "";
-  return finding(waiting > FAR_BEHIND_S ? "bad" : "warn", `Trainer behind: ${format.seconds(waiting)}`, `${rest}it learns ${format.count(speed)} events/s.`);
+  return finding(
+    waiting > FAR_BEHIND_S ? "bad" : "warn",
+    `Trainer behind: ${format.seconds(waiting)}`,
+    `${rest}it learns ${format.count(speed)} events/s.`,
+  );
 }
 
 function shedding({ ticks, now }) {
   const shed = growth(ticks, (tick) => tick.shed ?? 0, RECENT_MS, now);
-  return shed ? finding("warn", "Shedding", `${format.count(shed)} requests of the last minute were turned away with 503 for want of time.`) : null;
+  return shed
+    ? finding(
+        "warn",
+        "Shedding",
+        `${format.count(shed)} requests of the last minute were turned away with 503 for want of time.`,
+      )
+    : null;
 }
 
 // The trainer has learned what no served version has: publishing fails, or versions do not pass.
 function unserved({ tick, step, now }) {
   if (!step || tick.fallback || tick.age_s === null || tick.age_s === undefined) return null;
   const late = Math.min(tick.age_s, (step.acknowledged_ms - (now - tick.age_s * 1000)) / 1000);
-  return late > UNSERVED_S ? finding("warn", `Model stale: ${format.seconds(tick.age_s)}`, `the trainer has learned ${format.seconds(late)} more than version ${tick.version} knows.`) : null;
+  return late > UNSERVED_S
+    ? finding(
+        "warn",
+        `Model stale: ${format.seconds(tick.age_s)}`,
+        `the trainer has learned ${format.seconds(late)} more than version ${tick.version} knows.`,
+      )
+    : null;
 }
 
 function dead({ progress, now }) {
   const lost = growth(progress, (entry) => entry.dead ?? 0, RECENT_MS, now);
-  return lost ? finding("warn", "Dead letters", `${format.count(lost)} events of the last minute could not be learned; each is kept with its reason.`) : null;
+  return lost
+    ? finding(
+        "warn",
+        "Dead letters",
+        `${format.count(lost)} events of the last minute could not be learned; each is kept with its reason.`,
+      )
+    : null;
 }
 
 function judged({ versions }) {
   const last = versions.slice(-3);
   if (last.length < 3 || last.some((each) => each.promoted)) return null;
-  return finding("warn", "No version promoted", `the last three were held or rejected: ${last.at(-1).reasons?.[0] ?? "no reason told"}.`);
+  return finding(
+    "warn",
+    "No version promoted",
+    `the last three were held or rejected: ${last.at(-1).reasons?.[0] ?? "no reason told"}.`,
+  );
 }
 
 function quality({ step }) {
@@ -89,10 +139,16 @@ function quality({ step }) {
 
 function quiet({ ticks, progress, tick, step, now }) {
   const speed = newest(ticks, (each) => each.acknowledged) ?? 0;
-  if (tick.acknowledged === 0 && !(step?.trained > 0)) return finding("idle", "No events yet", "waiting for the first: `winnow demo` plays some.");
+  if (tick.acknowledged === 0 && !(step?.trained > 0))
+    return finding("idle", "No events yet", "waiting for the first: `winnow demo` plays some.");
   const served = tick.fallback ? "" : ` Version ${tick.version} is ${format.seconds(tick.age_s)} old.`;
   const learns = newest(progress, (each) => each.trained) ?? 0;
-  if (speed <= 0 && learns <= 0 && growth(ticks, (each) => each.acknowledged, RECENT_MS, now) === 0) return finding("idle", "Idle", `no events in the last minute; all that came are learned.${served}`);
+  if (speed <= 0 && learns <= 0 && growth(ticks, (each) => each.acknowledged, RECENT_MS, now) === 0)
+    return finding("idle", "Idle", `no events in the last minute; all that came are learned.${served}`);
   const behind = tick.oldest_untrained_s ?? 0;
-  return finding("good", "Healthy", `${format.count(Math.round(speed))} events/s come in, ${behind > 1 ? `the oldest untrained is ${format.seconds(behind)} old` : "none waits longer than a second"}.${served}`);
+  return finding(
+    "good",
+    "Healthy",
+    `${format.count(Math.round(speed))} events/s come in, ${behind > 1 ? `the oldest untrained is ${format.seconds(behind)} old` : "none waits longer than a second"}.${served}`,
+  );
 }

@@ -11,7 +11,11 @@ export function askKey(problem) {
       "form",
       { method: "dialog" },
       h("h2", { id: "key-title" }, "This service wants a key"),
-      h("p", { class: "muted" }, problem.detail || "Reading needs a key with the role console, changing one with the role admin."),
+      h(
+        "p",
+        { class: "muted" },
+        problem.detail || "Reading needs a key with the role console, changing one with the role admin.",
+      ),
       field("API key", input, "Kept in this tab until it is closed."),
       h("div", { class: "actions" }, leave, h("button", { type: "submit", class: "primary" }, "Use this key")),
     );

@@ -25,7 +25,8 @@ export function newest(ring, of, options) {
 // How much a count grew within the last `overMs` before `now`; what it lost in a restart is not taken off.
 export function growth(ring, of, overMs, now) {
   let sum = 0;
-  for (let at = ring.length - 1; at > 0 && ring[at].at_ms > now - overMs; at -= 1) sum += Math.max(0, of(ring[at]) - of(ring[at - 1]));
+  for (let at = ring.length - 1; at > 0 && ring[at].at_ms > now - overMs; at -= 1)
+    sum += Math.max(0, of(ring[at]) - of(ring[at - 1]));
   return sum;
 }
 

@@ -1,16 +1,30 @@
 // A table that sorts by its headings: table({columns, rows, caption, onRow}) -> element with setRows(rows).
 // A column is {key, label, format(value, row) -> text or node, numeric, sort, help}; sort is true, or a function row ->
 // value; rows without a value come last in both directions. onRow(row) makes the first cell of a row a button.
+// `tall` bounds the height: the rows scroll under their headings.
 
 import { h, replace } from "./dom.js";
 
-export function table({ columns, rows = [], caption, onRow, empty = "Nothing to show.", order = null, hideCaption = false }) {
+export function table({
+  columns,
+  rows = [],
+  caption,
+  onRow,
+  empty = "Nothing to show.",
+  order = null,
+  hideCaption = false,
+  tall = false,
+}) {
   const state = { rows, by: order?.key ?? null, down: order?.down ?? true };
   const body = h("tbody");
   const heads = columns.map((column) => heading(column, () => turn(column)));
-  const captioned = h("caption", { class: hideCaption ? "unseen" : null }, caption);
+  const captioned = h("caption", { class: hideCaption ? "unseen" : null }, h("span", null, caption));
   const whole = h("table", null, captioned, h("thead", null, h("tr", null, heads)), body);
-  const box = h("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": caption }, whole);
+  const box = h(
+    "div",
+    { class: tall ? "table-box tall" : "table-box", tabindex: "0", role: "region", "aria-label": caption },
+    whole,
+  );
 
   function turn(column) {
     state.down = state.by === column.key ? !state.down : Boolean(column.numeric);
@@ -20,9 +34,17 @@ export function table({ columns, rows = [], caption, onRow, empty = "Nothing to 
 
   function draw() {
     heads.forEach((head, place) => mark(head, columns[place], state));
-    const sorted = arranged(state.rows, columns.find((each) => each.key === state.by), state.down);
+    const sorted = arranged(
+      state.rows,
+      columns.find((each) => each.key === state.by),
+      state.down,
+    );
     if (!sorted.length) replace(body, h("tr", null, h("td", { colspan: columns.length, class: "nothing" }, empty)));
-    else replace(body, sorted.map((row) => line(row, columns, onRow)));
+    else
+      replace(
+        body,
+        sorted.map((row) => line(row, columns, onRow)),
+      );
   }
 
   box.setRows = (next) => {
@@ -51,7 +73,9 @@ function line(row, columns, onRow) {
     const inside = onRow && place === 0 ? h("button", { type: "button", class: "link" }, shown) : shown;
     return h("td", { class: column.numeric ? "number" : null }, inside);
   });
-  const press = onRow && ((event) => event.target.closest("a, button:not(.link), input, select") || onRow(row, event.currentTarget));
+  const press =
+    onRow &&
+    ((event) => event.target.closest("a, button:not(.link), input, select") || onRow(row, event.currentTarget));
   return h("tr", { class: onRow ? "pressable" : null, on: press ? { click: press } : {} }, cells);
 }
 

@@ -16,5 +16,10 @@ export function fateWord(version) {
 // A version of the live stream as a mark of a chart.
 export function markOf(version) {
   const reasons = (version.reasons ?? []).slice(0, 2).join("; ");
-  return { at: version.at_ms, label: `${version.version ?? "no version"} ${fate(version)}`, note: reasons, kind: fate(version) };
+  return {
+    at: version.at_ms,
+    label: `${version.version ?? "no version"} ${fate(version)}`,
+    note: reasons,
+    kind: fate(version),
+  };
 }

@@ -27,15 +27,39 @@ export async function mount(root, { live }) {
     group = name;
     paint.ask();
   });
-  const plotted = h("section", { class: "panel" }, h("div", { class: "row spread" }, h("h2", null, "Share of each direction"), groups));
+  const plotted = h(
+    "section",
+    { class: "panel" },
+    h("div", { class: "row spread" }, h("h2", null, "Share of each direction"), groups),
+  );
   const list = decisionTable();
-  const listed = h("section", { class: "panel" }, h("div", { class: "row spread" }, h("h2", null, "Latest decisions"), hold), list);
+  const listed = h(
+    "section",
+    { class: "panel" },
+    h("div", { class: "row spread" }, h("h2", null, "Latest decisions"), hold),
+    list,
+  );
   const body = h("div", { class: "page" }, plotted, listed);
-  const nothing = empty("No decisions yet", "The trainer weighs directions once it has feedback to hold out. ", h("code", null, "winnow demo"), " plays some.");
+  const nothing = empty(
+    "No decisions yet",
+    "The trainer weighs directions once it has feedback to hold out. ",
+    h("code", null, "winnow demo"),
+    " plays some.",
+  );
   root.append(h("h1", null, title), acted, meanings(), nothing, body);
-  const share = { label: "share of examples", format: (value) => format.percent(value, 0), axis: (value) => format.percent(value, 0) };
+  const share = {
+    label: "share of examples",
+    format: (value) => format.percent(value, 0),
+    axis: (value) => format.percent(value, 0),
+  };
   const series = WAYS.map((way) => ({ ...share, label: way, color: `--${way}` }));
-  const plot = bars(plotted, { title: "Examples by direction", series, ceiling: 1, height: 200, formatX: format.clock });
+  const plot = bars(plotted, {
+    title: "Examples by direction",
+    series,
+    ceiling: 1,
+    height: 200,
+    formatX: format.clock,
+  });
 
   function turn() {
     held = !held;
@@ -64,14 +88,32 @@ export async function mount(root, { live }) {
 function whatIsDone(last) {
   const how = "A small part of what viewers said is held out. It judges each batch of views that nobody spoke about: ";
   if (!last) return [how, "would a step toward their targets make the held-out part more likely, or less?"];
-  if (last.acted === false) return [how, "here the decision is ", h("strong", null, "only logged"), "; training follows every target (", h("code", null, "--meta none"), ")."];
-  if (!tried(last)) return [how, "here ", h("strong", null, "it is acted on"), ", group by group; this method compares gradients and tries no losses."];
+  if (last.acted === false)
+    return [
+      how,
+      "here the decision is ",
+      h("strong", null, "only logged"),
+      "; training follows every target (",
+      h("code", null, "--meta none"),
+      ").",
+    ];
+  if (!tried(last))
+    return [
+      how,
+      "here ",
+      h("strong", null, "it is acted on"),
+      ", group by group; this method compares gradients and tries no losses.",
+    ];
   return [how, "here ", h("strong", null, "it is acted on"), "."];
 }
 
 function meanings() {
   const each = (way) => [h("dt", null, badge(way)), h("dd", null, WORDS[way][1])];
-  return h("dl", { class: "panel meanings" }, WAYS.map((way) => h("div", null, each(way))));
+  return h(
+    "dl",
+    { class: "panel meanings" },
+    WAYS.map((way) => h("div", null, each(way))),
+  );
 }
 
 function badge(way) {
@@ -82,7 +124,10 @@ function badge(way) {
 function withGains(rows) {
   const gain = (row, way) => (tried(row) && row.losses[way] !== null ? row.losses.keep - row.losses[way] : null);
   const all = rows.map((row) => ({ ...row, gains: { direct: gain(row, "direct"), inverse: gain(row, "inverse") } }));
-  const most = Math.max(1e-12, ...all.flatMap((row) => [Math.abs(row.gains.direct ?? 0), Math.abs(row.gains.inverse ?? 0)]));
+  const most = Math.max(
+    1e-12,
+    ...all.flatMap((row) => [Math.abs(row.gains.direct ?? 0), Math.abs(row.gains.inverse ?? 0)]),
+  );
   return all.map((row) => ({ ...row, most }));
 }
 
@@ -95,7 +140,9 @@ function decisionTable() {
     format: (_, row) => cell(row, way),
   });
   return table({
-    caption: "Loss on the held-out part after a trial step each way. Bars: to the right, less loss than keep; to the left, more.",
+    caption:
+      "Loss on the held-out part after a trial step each way. Bars: to the right, less loss than keep; to the left, more.",
+    tall: true,
     empty: "No decisions yet.",
     columns: [
       { key: "at_ms", label: "At", format: format.clock },
@@ -114,7 +161,13 @@ function cell(row, way) {
   const loss = h("span", { class: row.direction === way ? "least" : null }, format.ratio(row.losses[way], 5));
   const mark = row.direction === way && h("span", { class: "unseen" }, " least");
   if (way === "keep") return h("span", { class: "trial" }, loss, mark);
-  return h("span", { class: "trial" }, lean(row.gains[way], row.most, { width: 64, plus: "--good", minus: "--keep" }), loss, mark);
+  return h(
+    "span",
+    { class: "trial" },
+    lean(row.gains[way], row.most, { width: 64, plus: "--good", minus: "--keep" }),
+    loss,
+    mark,
+  );
 }
 
 // A little stack a group: how many of its examples went which way.
@@ -124,8 +177,15 @@ function split(groups) {
     const sum = counts.reduce((a, b) => a + b, 0);
     if (!sum) return null;
     const words = WAYS.map((way, place) => `${way} ${counts[place]}`).join(", ");
-    const parts = WAYS.map((way, place) => h("i", { style: { flex: `${counts[place]} 0 0`, background: `var(--${way})` } }));
-    return h("span", { class: "split", title: `${name}: ${words}` }, h("small", null, name), h("b", { role: "img", "aria-label": `${name}: ${words}` }, parts));
+    const parts = WAYS.map((way, place) =>
+      h("i", { style: { flex: `${counts[place]} 0 0`, background: `var(--${way})` } }),
+    );
+    return h(
+      "span",
+      { class: "split", title: `${name}: ${words}` },
+      h("small", null, name),
+      h("b", { role: "img", "aria-label": `${name}: ${words}` }, parts),
+    );
   });
   return h("span", { class: "splits" }, told);
 }

@@ -2,7 +2,7 @@
 
 import { line } from "../lib/chart.js";
 import { choice } from "../lib/choice.js";
-import { h, replace, say } from "../lib/dom.js";
+import { h, replace, say, words } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { health } from "../lib/health.js";
 import { painter } from "../lib/paint.js";
@@ -26,7 +26,13 @@ export async function mount(root, { live, announce }) {
   });
   const versions = versionTable();
   const head = h("div", { class: "head spread" }, h("h1", null, "Loop"), span);
-  root.append(head, banner.el, tiles.el, charts, h("section", { class: "panel" }, h("h2", null, "Latest versions"), versions));
+  root.append(
+    head,
+    banner.el,
+    tiles.el,
+    charts,
+    h("section", { class: "panel" }, h("h2", null, "Latest versions"), versions),
+  );
   const drawn = CHARTS.map((chart) => ({ ...chart, plot: line(panel(charts), { ...chart.look, sync: "loop" }) }));
 
   const paint = painter(() => {
@@ -59,7 +65,14 @@ function panel(charts) {
 
 const CHARTS = [
   {
-    look: { title: "Events a second", floor: 0, series: [{ label: "in", color: "--series-1" }, { label: "trained", color: "--series-2" }] },
+    look: {
+      title: "Events a second",
+      floor: 0,
+      series: [
+        { label: "in", color: "--series-1" },
+        { label: "trained", color: "--series-2" },
+      ],
+    },
     lists: (live) => [rates(live.ticks, (tick) => tick.acknowledged), rates(live.progress, (entry) => entry.trained)],
   },
   {
@@ -75,7 +88,10 @@ const CHARTS = [
         { label: "oldest untrained", color: "--series-2", format: format.seconds },
       ],
     },
-    lists: (live) => [figures(live.ticks, (tick) => (tick.fallback ? null : tick.age_s)), figures(live.ticks, (tick) => tick.oldest_untrained_s)],
+    lists: (live) => [
+      figures(live.ticks, (tick) => (tick.fallback ? null : tick.age_s)),
+      figures(live.ticks, (tick) => tick.oldest_untrained_s),
+    ],
   },
   {
     look: {
@@ -85,7 +101,10 @@ const CHARTS = [
         { label: "window", color: "--series-5", format: format.ratio },
       ],
     },
-    lists: (live) => [figures(live.progress, (entry) => entry.auc), figures(live.progress, (entry) => entry.window_auc)],
+    lists: (live) => [
+      figures(live.progress, (entry) => entry.auc),
+      figures(live.progress, (entry) => entry.window_auc),
+    ],
   },
 ];
 
@@ -94,7 +113,13 @@ function healthBanner(announce) {
   const word = h("strong");
   const reason = h("span");
   const more = h("ul", { class: "more" });
-  const el = h("section", { class: "panel health", "aria-label": "Health of the loop" }, sign, h("p", null, word, " ", reason), more);
+  const el = h(
+    "section",
+    { class: "panel health", "aria-label": "Health of the loop" },
+    sign,
+    h("p", null, word, " ", reason),
+    more,
+  );
   let before = "";
   return {
     el,
@@ -102,9 +127,13 @@ function healthBanner(announce) {
       el.dataset.state = found.state;
       say(sign, WORDS[found.state]);
       say(word, found.word);
-      say(reason, found.reason);
+      if (reason.textContent !== found.reason.replaceAll("`", "")) replace(reason, words(found.reason));
       const lines = found.more.map((each) => `${each.word}: ${each.reason}`);
-      if (lines.join() !== [...more.children].map((each) => each.textContent).join()) replace(more, lines.map((text) => h("li", null, text)));
+      if (lines.join() !== [...more.children].map((each) => each.textContent).join())
+        replace(
+          more,
+          lines.map((text) => h("li", null, text)),
+        );
       const now = found.word.split(":")[0];
       if (before && before !== now) announce(`${found.word}: ${found.reason}`);
       before = now;
@@ -120,7 +149,11 @@ function figureTiles() {
     return { value, beside, el: h("div", { class: "tile", title: help }, h("dt", null, label), value, beside) };
   });
   return {
-    el: h("dl", { class: "tiles" }, cells.map((cell) => cell.el)),
+    el: h(
+      "dl",
+      { class: "tiles" },
+      cells.map((cell) => cell.el),
+    ),
     show(live) {
       const tick = live.ticks.at(-1) ?? {};
       const step = live.progress.at(-1) ?? {};
@@ -133,18 +166,71 @@ function figureTiles() {
   };
 }
 
+const told = (name, value, otherwise = "") => (value === format.NOTHING ? otherwise : `${name} ${value}`);
 const speed = (ring, of) => `${format.count(Math.round(newest(ring, of) ?? 0))}/s`;
 const TILES = [
-  { label: "Events in", help: "Events that the log has confirmed, of this process", tell: (tick, step, { ticks }) => [speed(ticks, (each) => each.acknowledged), `${format.short(tick.acknowledged)} since start`] },
-  { label: "Trained", help: "Events the trainer has learned from", tell: (tick, step, { progress }) => [speed(progress, (each) => each.trained), `${format.short(step.trained)} since ever`] },
-  { label: "Lag", help: "Log entries the trainer has not read", tell: (tick) => [format.count(tick.lag_entries), `oldest ${format.seconds(tick.oldest_untrained_s)}`] },
-  { label: "Freshness", help: "How old the newest event is that the served version knows", tell: (tick) => [tick.fallback ? format.NOTHING : format.seconds(tick.age_s), "age of what is served"] },
-  { label: "Score p99", help: "Of the requests of the last second", tell: (tick) => [format.milliseconds(tick.p99_ms), `p50 ${format.milliseconds(tick.p50_ms)}`] },
-  { label: "AUC", help: "Progressive: every event is scored before it is learned", tell: (tick, step) => [format.ratio(step.auc), `GAUC ${format.ratio(step.gauc)}`] },
-  { label: "Window AUC", help: "Of the latest events only", tell: (tick, step) => [format.ratio(step.window_auc), `${format.count(step.window_positives)} positives`] },
-  { label: "Calibration error", help: "ECE of the window: how far scores are from rates", tell: (tick, step) => [format.ratio(step.window_ece, 4), "window ECE"] },
-  { label: "Mean target", help: "What the unlabelled are trained toward, against their prior", tell: (tick, step) => [format.percent(step.target_mean, 2), `prior ${format.percent(step.prior, 2)}`] },
-  { label: "Version", help: "The version that answers now", tell: (tick) => (tick.fallback ? ["prior", "no version yet"] : [tick.version ?? format.NOTHING, "answers now"]) },
+  {
+    label: "Events in",
+    help: "Events that the log has confirmed, of this process",
+    tell: (tick, step, { ticks }) => [
+      speed(ticks, (each) => each.acknowledged),
+      told("since start", format.short(tick.acknowledged)),
+    ],
+  },
+  {
+    label: "Trained",
+    help: "Events the trainer has learned from",
+    tell: (tick, step, { progress }) => [
+      speed(progress, (each) => each.trained),
+      told("since ever", format.short(step.trained), "no trainer heard yet"),
+    ],
+  },
+  {
+    label: "Lag",
+    help: "Log entries the trainer has not read",
+    tell: (tick) => [
+      format.count(tick.lag_entries),
+      told("oldest", format.seconds(tick.oldest_untrained_s), "nothing waits"),
+    ],
+  },
+  {
+    label: "Freshness",
+    help: "How old the newest event is that the served version knows",
+    tell: (tick) => [tick.fallback ? format.NOTHING : format.seconds(tick.age_s), "age of what is served"],
+  },
+  {
+    label: "Score p99",
+    help: "Of the requests of the last second",
+    tell: (tick) => [
+      format.milliseconds(tick.p99_ms),
+      told("p50", format.milliseconds(tick.p50_ms), "no scores asked for"),
+    ],
+  },
+  {
+    label: "AUC",
+    help: "Progressive: every event is scored before it is learned",
+    tell: (tick, step) => [format.ratio(step.auc), told("GAUC", format.ratio(step.gauc), "not enough was said yet")],
+  },
+  {
+    label: "Window AUC",
+    help: "Of the latest events only",
+    tell: (tick, step) => [format.ratio(step.window_auc), told("positives:", format.count(step.window_positives))],
+  },
+  {
+    label: "Calibration error",
+    help: "ECE of the window: how far scores are from rates",
+    tell: (tick, step) => [format.ratio(step.window_ece, 4), "window ECE"],
+  },
+  {
+    label: "Mean target",
+    help: "What the unlabelled are trained toward, against their prior",
+    tell: (tick, step) => [format.percent(step.target_mean, 2), told("prior", format.percent(step.prior, 2))],
+  },
+  {
+    label: "Version",
+    help: "The version that answers now",
+    tell: (tick) => (tick.fallback ? ["prior", "no version yet"] : [tick.version ?? format.NOTHING, "answers now"]),
+  },
 ];
 
 function versionTable() {
@@ -153,15 +239,32 @@ function versionTable() {
     hideCaption: true,
     empty: "No version yet. The trainer publishes once it has learned enough.",
     columns: [
-      { key: "version", label: "Version", format: (version) => (version ? h("a", { href: `#/models?a=${version}` }, version) : format.NOTHING) },
+      {
+        key: "version",
+        label: "Version",
+        format: (version) => (version ? h("a", { href: `#/models?a=${version}` }, version) : format.NOTHING),
+      },
       { key: "at_ms", label: "At", format: format.clock },
-      { key: "verdict", label: "Verdict", format: (_, row) => h("span", { class: `badge ${fateWord(row)[1]}` }, fateWord(row)[0]) },
-      { key: "reasons", label: "Why", format: (reasons) => h("div", { class: "wrap" }, (reasons ?? []).slice(0, 3).join("; ") || format.NOTHING) },
+      {
+        key: "verdict",
+        label: "Verdict",
+        format: (_, row) => h("span", { class: `badge ${fateWord(row)[1]}` }, fateWord(row)[0]),
+      },
+      {
+        key: "reasons",
+        label: "Why",
+        format: (reasons) => h("div", { class: "wrap" }, (reasons ?? []).slice(0, 3).join("; ") || format.NOTHING),
+      },
       { key: "auc", label: "AUC", numeric: true, format: (value) => format.ratio(value) },
       { key: "gauc", label: "GAUC", numeric: true, format: (value) => format.ratio(value) },
       { key: "window_ece", label: "Window ECE", numeric: true, format: (value) => format.ratio(value, 4) },
       { key: "seconds", label: "Took", numeric: true, format: format.seconds },
-      { key: "bytes", label: "Size", numeric: true, format: (value, row) => `${format.bytes(value)}${row.delta ? ", delta" : ""}` },
+      {
+        key: "bytes",
+        label: "Size",
+        numeric: true,
+        format: (value, row) => `${format.bytes(value)}${row.delta ? ", delta" : ""}`,
+      },
     ],
   });
 }
