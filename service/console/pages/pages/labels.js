@@ -13,7 +13,7 @@ export const title = "Labels";
 const LEAD = "What each view was, what it was made to say, and why.";
 const [FIRST_ROWS, MOST_ROWS, MOST_HOURS] = [50, 200, 168];
 const COLUMNS = [
-  { key: "at_ms", label: "When", sort: true, format: (ms, row) => [at(ms), h("span", { class: "unseen" }, ` ${row.event_id}`)] },
+  { key: "acknowledged_ms", label: "Received", sort: true, format: (ms, row) => [at(ms), h("span", { class: "unseen" }, ` ${row.event_id}`)] },
   { key: "user_id", label: "User", sort: true, format: id },
   { key: "item_id", label: "Item", sort: true, format: id },
   { key: "watch_ms", label: "Watched", sort: true, format: (ms, row) => watched(ms, row.duration_ms) },

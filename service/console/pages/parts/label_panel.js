@@ -15,7 +15,7 @@ export function labelPanel(row, prior, context, { onClose, onOverride }) {
     "section",
     { class: "panel detail", "aria-label": `Event ${row.event_id}` },
     h("header", null, heading, close),
-    h("p", { class: "muted" }, who(row), `, ${day(row.at_ms)}`),
+    h("p", { class: "muted" }, who(row), `. Ended ${day(row.at_ms)}, received ${day(row.acknowledged_ms)}.`),
     part("What was watched", watch(row)),
     part("What was said", saidPart(row)),
     part("How the label came to be", logitScale(row, { prior, threshold: row.threshold }), outcome(row)),

@@ -11,14 +11,15 @@ export function actsOfVersion(version, models, context, onDone) {
   if (!context.session.may_change || version.state === "quarantined") return null;
   const now = models.champion?.version ?? null;
   const same = version.version === now;
-  const pinned = same && models.champion?.pinned;
+  const held = models.champion?.pinned; // a promotion would be refused
   const act = (name) => change(name, `/admin/models/${version.version}:${name}`, context, onDone);
   const instead = same ? `${version.version} is served already.` : `${version.version} will be served instead of ${now ?? "the prior"}.`;
   return h(
     "div",
     { class: "row" },
-    !same && button("Promote…", "primary", () => act("promote")(`Promote ${version.version}?`, [instead, LATER], `Serve ${version.version}`)),
-    !pinned && button("Pin…", "", () => act("pin")(`Pin ${version.version}?`, [instead, STAYS], `Serve ${version.version} and keep it`)),
+    held && !same && h("span", { class: "muted" }, `${now} is pinned: unpin it to promote another.`),
+    !same && !held && button("Promote…", "primary", () => act("promote")(`Promote ${version.version}?`, [instead, LATER], `Serve ${version.version}`)),
+    !(same && held) && button("Pin…", "", () => act("pin")(`Pin ${version.version}?`, [instead, STAYS], `Serve ${version.version} and keep it`)),
   );
 }
 
