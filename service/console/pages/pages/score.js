@@ -159,7 +159,13 @@ function caption(user, { model, known_user: known }, other) {
 function columns(rows, one, other) {
   const most = Math.max(...rows.flatMap((row) => [row.score, row.other?.score ?? 0]));
   const reach = Math.max(...rows.flatMap((row) => telling(row.reasons).map((part) => Math.abs(part.value))), 1e-9);
-  const scored = (value) => [bar(value, most, { width: 56 }), " ", format.probability(value)];
+  const scored = (value) =>
+    h(
+      "span",
+      { class: "trial" },
+      bar(value, most, { width: 56 }),
+      h("span", { class: "figure" }, format.probability(value)),
+    );
   const shown = [
     {
       key: "item_id",
