@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from contract.api import Problem, ScoreBatchRequest, ScoreRequest
 from contract.async_event_log import AsyncEventLog
+from contract.event_log import EventLog
 from contract.events import FeedbackEvent
+from contract.journal import TIMEOUT_S, Journal
 from contract.pseudonyms import Pseudonyms
 from contract.registry import Registry
 from contract.telemetry import configure_logs
@@ -24,6 +26,9 @@ from service.access import check_exposure
 from service.admin import admin_app
 from service.backlog import AppendBacklog, Backlog
 from service.connection import Door
+from service.console.feed import Feed
+from service.console.live import live_routes
+from service.console.tick import Pulse
 from service.cors import Origins
 from service.exposures import Exposures
 from service.front import Front
@@ -80,6 +85,9 @@ def build(settings: ServiceSettings) -> Service:
     event_log = LogThread(AsyncEventLog(url, timeout_s, settings.log_max_entries)) if url else None
     intake = feedback.intake_of(event_log, slot, recent, timeout_s, appends)
     log_watch = LogWatch(url, timeout_s, metrics)
+    journal = Journal(EventLog(url, TIMEOUT_S)) if url else None
+    feed = Feed(Pulse(metrics, slot, log_watch), journal)
+    door.on_drain.append(feed.end)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -90,12 +98,16 @@ def build(settings: ServiceSettings) -> Service:
                     tasks.create_task(slot.watch(settings.reload_poll_s)),
                     tasks.create_task(log_watch.watch(settings.log_poll_s)),
                     tasks.create_task(keys.watch(settings.api_keys_poll_s)),
+                    tasks.create_task(feed.watch()),
+                    tasks.create_task(feed.follow()),
                 ]
                 yield
                 for task in running:
                     task.cancel()
         await intake.close()  # what a caller gave up waiting for is stored all the same
         log_watch.close()
+        if journal is not None:
+            journal.close()
         if event_log is not None:
             await event_log.close()
 
@@ -120,13 +132,16 @@ def build(settings: ServiceSettings) -> Service:
     app.include(feedback.feedback_routes(intake, pseudonyms, exposures, settings, metrics))
     app.include(label_routes(slot, pseudonyms, settings, metrics))
     app.include(models.model_routes(slot, registry))
+    app.include(live_routes(feed))
     app.include(health_routes(slot, log_watch, metrics, lambda: door.is_draining))
     examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump(mode="json")}
     bodies: list[type[BaseModel]] = [ScoreRequest, ScoreBatchRequest, FeedbackEvent, feedback.FeedbackBatch, Problem]
     openapi.install(app, bodies, examples)
     door.hot_paths = app.hot_paths
     admin_door = Door(Backlog(settings.max_queue_s), metrics, settings.header_timeout_s)
-    return Service(app, admin_app(registry, keys, limits, metrics), door, admin_door)
+    admin = admin_app(registry, keys, limits, metrics)
+    admin.include_router(live_routes(feed))
+    return Service(app, admin, door, admin_door)
 
 
 def serve(settings: ServiceSettings, announce: Path | None = None) -> None:

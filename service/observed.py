@@ -18,6 +18,7 @@ from service.problems import SECURITY_HEADERS, problem_response
 from service.request_ids import request_id_of
 
 _ALIASES = ("/score", "/score:batch", "/feedback", "/labels")
+UNTIMED = "untimed"  # in a scope's state: the answer lasts as long as its reader stays, which is no latency
 log = structlog.get_logger()
 
 
@@ -61,7 +62,7 @@ class Observed:
                 raise
             await problem_response(error, request_id)(scope, receive, send_with_id)
         finally:
-            self._metrics.answered(route_of(scope), status, time.perf_counter() - started)
+            self._metrics.answered(route_of(scope), status, None if UNTIMED in state else time.perf_counter() - started)
 
     def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> HTTPException | None:
         """Note who calls; return why they may not, if so."""

@@ -83,7 +83,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that this process is about to stop, wait the grace, then stop."""
-        self._door.is_draining = True
+        self._door.drain()
         log.info("service_stopping", grace_s=self._grace_s)
         await asyncio.sleep(self._grace_s)
         await super().shutdown(sockets)

@@ -54,6 +54,7 @@ class Published:
     promoted: bool
     reasons: list[str]
     seconds: float
+    bytes: int = 0  # of all its files
 
 
 class Publisher:
@@ -119,7 +120,8 @@ class Publisher:
             self.served.keep(number, opened)
         self.registry.prune(self._keep)
         seconds = time.monotonic() - started
-        return Published(number, exported.layout.base is not None, judgement.verdict, promoted, reasons, seconds)
+        delta = exported.layout.base is not None
+        return Published(number, delta, judgement.verdict, promoted, reasons, seconds, report.bytes)
 
     def start_anew(self) -> None:
         """Make the next version whole: a delta cannot take out what its base holds."""
