@@ -25,7 +25,16 @@ _ENVIRONMENT = {
     "WINNOW_PUBLISH_EVERY_S": "1",
     "WINNOW_CHECKPOINT_EVERY_S": "1",
     "WINNOW_META_EVERY": "500",
+    "WINNOW_WINDOW_MS": "50",
 }
+_LENIENT_GATE = """
+max_auc_drop = 1
+min_auc = 0
+max_ece = 1
+max_rate_factor = 1000
+max_log_loss_ratio = 1000
+max_target_one_sidedness = 1000
+"""  # few events make poor models, which have to be served all the same
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,9 @@ class LiveLoop:
 def live_loop(home: Path) -> Iterator[LiveLoop]:
     """Run a loop in `home` and let it learn EVENTS simulated events."""
     registry = Registry(home / "registry")
-    with Loop(home, environment=_ENVIRONMENT) as loop, closing(Client(loop.url)) as client:
+    (home / "gate.toml").write_text(_LENIENT_GATE)
+    environment = {**_ENVIRONMENT, "WINNOW_GATE_POLICY": str(home / "gate.toml")}
+    with Loop(home, environment=environment) as loop, closing(Client(loop.url)) as client:
         for number, block in enumerate(Simulator(SimulatorConfig(users=200, items=100), 5).blocks(EVENTS, EVENTS // 2)):
             play([block.events], client, None, lambda _: None)
             until(lambda least=number + 1: len({change.version for change in registry.history()}) >= least)

@@ -16,7 +16,7 @@ PAGES = ["loop", "directions", "labels", "audit", "models", "score"]
 CONTENT = {
     "loop": ".tile",
     "directions": "table",
-    "labels": ".histograms .count",
+    "labels": "td .id",
     "audit": ".noise",
     "models": "table .badge",
     "score": "form",
@@ -59,7 +59,7 @@ def test_a_page_shows_the_loop_and_axe_finds_nothing_grave(page: "Page", live: L
     content = opened(page, live.url, name, "?user=" + some_row(live)["user_id"] if name == "score" else "")
     assert page.title() == f"{name.capitalize()} · Winnow"
     content.get_by_role("heading", level=1).wait_for()
-    found = Axe().run(page).response["violations"]
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in GRAVE] == []
 
 
@@ -76,14 +76,13 @@ def test_every_page_is_reached_by_keyboard(page: "Page", live: LiveLoop) -> None
         page.locator(f"#nav a[data-page={name}]").focus()
         page.keyboard.press("Enter")
         page.wait_for_selector(f"#nav a[data-page={name}][aria-current=page]")
-        page.wait_for_selector(f".page-{name} h1")
-        page.wait_for_function("document.activeElement.id === 'main'")
+        page.wait_for_selector(f"#main:focus .page-{name} h1")
 
 
 def test_the_skip_link_leads_past_the_navigation(page: "Page", live: LiveLoop) -> None:
     opened(page, live.url, "models")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the page"
+    assert page.locator("a:focus").inner_text() == "Skip to the page"
 
 
 def test_a_label_is_found_opened_and_left_by_keyboard(page: "Page", live: LiveLoop) -> None:
@@ -91,19 +90,15 @@ def test_a_label_is_found_opened_and_left_by_keyboard(page: "Page", live: LiveLo
     content = opened(page, live.url, "labels")
     content.get_by_label("Its id").fill(row["user_id"])
     page.keyboard.press("Enter")
-    cell = content.get_by_role("row").nth(1)
     content.locator(f'td .id[title="{row["user_id"]}"]').first.wait_for()
     button = content.get_by_role("button", name=row["event_id"])
     button.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.tagName === 'H2'")
-    assert row["event_id"] in page.evaluate("document.activeElement.textContent")
+    assert row["event_id"] in page.locator("h2:focus").inner_text()
     assert f"event={row['event_id']}" in page.url
     page.keyboard.press("Escape")
-    page.wait_for_function("document.activeElement.tagName === 'BUTTON'")
+    assert row["event_id"] in page.locator("button:focus").inner_text()
     assert "event=" not in page.url
-    assert row["event_id"] in page.evaluate("document.activeElement.textContent")
-    assert cell.count() == 1
 
 
 def test_a_link_to_an_event_shows_how_its_label_came_to_be(page: "Page", live: LiveLoop) -> None:
@@ -135,7 +130,7 @@ def test_the_most_doubtful_come_first_when_asked(page: "Page", live: LiveLoop) -
 
 def test_the_audit_leads_from_a_suspect_to_its_labels(page: "Page", live: LiveLoop) -> None:
     content = opened(page, live.url, "audit")
-    content.get_by_role("button", name="Watch").focus()
+    content.get_by_role("button", name="Watch", exact=True).focus()
     page.keyboard.press("Enter")
     content.get_by_role("heading", name="Estimated noise rate by watch").wait_for()
     content.get_by_role("cell", name="swipe").wait_for()
@@ -195,7 +190,7 @@ def test_versions_are_promoted_pinned_rolled_back_and_unpinned(page: "Page", liv
     content = opened(page, live.admin_url, "models", f"?version={older}")
 
     def press(name: str, confirm: str) -> None:
-        content.get_by_role("button", name=name).click()
+        content.get_by_role("button", name=name, exact=True).click()
         page.get_by_role("dialog").get_by_label("Why").fill("to see it")
         page.get_by_role("dialog").get_by_role("button", name=re.compile(confirm)).click()
         page.get_by_role("dialog").wait_for(state="detached")
