@@ -91,6 +91,7 @@ def feedback_routes(
             metrics.unstored.inc(events.number)
             raise
         metrics.acknowledged.inc(events.number)
+        metrics.waiting.note(time.time_ns() // 1_000_000, events.number)
         return orjson.dumps({"accepted": events.number, "event_ids": events.event_id})
 
     return router

@@ -68,7 +68,7 @@ def make_worker(settings: TrainerSettings) -> Worker:
             settings.keep_versions,
             DeltaPolicy(whole_every_s=settings.whole_every_s, max_drift=settings.delta_max_drift),
         ),
-        TrainerMetrics(),
+        TrainerMetrics(settings.home),
         Suspects(settings.home / "suspects"),
         DeadLetters(event_log, settings.dead_letters_most, settings.dead_letters_days),
         Chronicle(Journal(EventLog(settings.redis_url, TIMEOUT_S)), acting=settings.meta != "none"),

@@ -70,6 +70,7 @@ def _attach(worker: Worker, stopped: Callable[[], bool]) -> bool:
     while not stopped():
         try:
             worker.attach()
+            worker.metrics.begin(worker.account, worker.store.written_at() or time.time())
         except LogUnavailable as error:
             log.warning("log_unavailable", error=str(error))
             time.sleep(RETRY_S)
@@ -88,8 +89,10 @@ def _advance(worker: Worker) -> bool:
 
 def _checkpoint(worker: Worker) -> bool:
     """Checkpoint; return False if the disk is full. A log that is away only delays the letters, or the trim."""
+    started = time.monotonic()
     try:
         worker.checkpoint()
+        worker.metrics.observe_checkpoint_time(time.monotonic() - started)
     except LogUnavailable as error:
         log.warning("log_unavailable", error=str(error))
     except OSError as error:

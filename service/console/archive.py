@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from contract.label_files import LABELS
-from service.console.asked import HoursAsked, IdsAsked, LabelsAsked
-from service.console.label_export import export_rows
+from service.console.asked import AuditAsked, HoursAsked, IdsAsked, LabelsAsked
+from service.console.label_export import export_rows, write_figures
 from service.console.label_files import SCAN_ROWS, LabelFiles
 from service.console.label_search import search
+from service.console.noise_audit import audited
 from service.console.recent_ids import Pair, pairs, recent_ids
 from service.console.target_histogram import histogram
 
@@ -41,6 +42,10 @@ class Archive:
         """Return where the targets of the unlabelled lie."""
         return histogram(self._files, asked)
 
+    def audit(self, asked: AuditAsked) -> dict[str, Any]:
+        """Return how wrong watch time is as a label, by group of views."""
+        return audited(self._files, asked)
+
     def ids(self, asked: IdsAsked) -> dict[str, Any]:
         """Return recent users or items, the most active first."""
         return recent_ids(self._files, asked)
@@ -52,3 +57,8 @@ class Archive:
     def export_labels(self, asked: LabelsAsked, out: Path) -> int:
         """Write rows to a .csv or .parquet file, up to MOST_EXPORTED; return how many."""
         return export_rows(self._files, asked, out)
+
+    def export_audit(self, asked: AuditAsked, out: Path) -> int:
+        """Write the groups of an audit, and all views, to a .csv file; return how many lines."""
+        answer = self.audit(asked)
+        return write_figures([*answer["rows"], answer["overall"]], out)

@@ -20,13 +20,9 @@ _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-b
 
 def live_routes(feed: Feed) -> APIRouter:
     """Return the route of the live stream."""
-    router = APIRouter(tags=["console"])
+    router = APIRouter(include_in_schema=False)
 
-    @router.get(
-        "/console/api/live",
-        response_class=Response,
-        responses={200: {"content": {"text/event-stream": {}}, "description": "hello, then what happens"}},
-    )
+    @router.get("/console/api/live")
     async def live() -> Response:
         """Tell what the service and the trainer do, as it happens."""
         return LiveResponse(feed)

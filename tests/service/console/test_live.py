@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from contract.event_log import EventLog
 from contract.journal import Journal
@@ -168,9 +169,10 @@ def test_a_stream_is_no_latency_and_holds_no_slot(home: Path) -> None:
             until(lambda: bool(reader.of("tick")))
             answer = httpx.post(service.url + "/v1/score", json={"user_id": "u1", "candidates": ["v1"]}, timeout=30)
             assert answer.status_code == 200
-        counted = f'winnow_requests_total{{route="{LIVE}",status="2xx"}} 1.0'
+            assert "winnow_console_streams 1.0" in metrics_of(service.url)
+        counted = 'winnow_requests_total{route="/console",status="2xx"} 1.0'
         until(lambda: counted in metrics_of(service.url))
-        assert f'winnow_request_seconds_count{{route="{LIVE}"}}' not in metrics_of(service.url)
+        assert 'winnow_request_seconds_count{route="/console"} 0.0' in metrics_of(service.url)
 
 
 def test_a_stream_has_the_headers_that_proxies_and_pages_need(home: Path) -> None:
@@ -179,3 +181,19 @@ def test_a_stream_has_the_headers_that_proxies_and_pages_need(home: Path) -> Non
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-accel-buffering"] == "no"
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_reader_that_takes_nothing_does_not_hold_up_the_end(
+    home: Path, log_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = EventLog(log_url)
+    now_ms = time.time_ns() // 1_000_000
+    Journal(log).write([replace(version(), at_ms=now_ms, reasons=["x" * 15_000])] * 900)  # more than kernels buffer
+    log.close()
+    with running_service(home, log_url, drain_timeout_s="60") as service, _ask(service.url) as connection:
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+        with reading(service.url) as beside:
+            until(lambda: len(beside.of("tick")) >= 2)  # nobody else waits for it
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(10) == 0
+    assert "ASGI" not in capfd.readouterr().err
