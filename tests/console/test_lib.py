@@ -178,6 +178,14 @@ def test_rings_that_tick_apart_share_an_axis(run: Run) -> None:
     assert other == [2] * 10
 
 
+def test_charts_side_by_side_share_the_ends_of_their_axis(run: Run) -> None:
+    late = [[{"at": 8_000, "value": 1}, {"at": 9_000, "value": 2}]]
+    xs, ys = run("rates", "m.aligned(v, {fromMs: 5000, toMs: 10000})", late)
+    assert xs == [5_000, 6_000, 7_000, 8_000, 9_000, 10_000]
+    assert ys == [None, None, None, 1, 2, 2]
+    assert run("rates", "m.aligned([[]], {fromMs: 5000, toMs: 6000})", None) == [[5_000, 6_000], [None, None]]
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [

@@ -86,6 +86,10 @@ function tellStatus(status) {
 async function start() {
   nav();
   part("theme").addEventListener("click", toggleTheme);
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // its hash is not a page's
+    part("main").focus();
+  });
   live.subscribe("status", tellStatus);
   try {
     session = await api.get("session");

@@ -10,6 +10,8 @@ import * as format from "./format.js";
 const FONT = "11px system-ui, sans-serif";
 const minute = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
+// Both take nameX, what stands over the first column of their table, and level, of their heading.
+
 // line(el, {title, series: [{label, color: "--series-1", unit, format, dash}], height, marks, floor, ceiling, sync, note})
 // -> {set, addMark, setMarks, destroy}. floor and ceiling bound what the axis must show; charts of one `sync` share the
 // cursor. A mark is {at, label, note, kind: "promoted" | "held" | "rejected"}.

@@ -5,18 +5,18 @@ import * as format from "./format.js";
 
 const ROWS = 40; // of the table; more is for an export
 
-// frame(el, {title, series, note}) -> {plot, values, tip, retell, remove}.
-export function frame(el, { title, series, note, height = 180, formatX = format.clock }) {
+// frame(el, {title, series, note, nameX, level}) -> {plot, values, tip, retell, remove}.
+export function frame(el, { title, series, note, height = 180, formatX = format.clock, nameX = "Time", level = 3 }) {
   const entries = series.map((each) => entry(each));
   const at = h("span", { class: "chart-at" });
   const plot = h("div", { class: "plot", role: "img", "aria-label": title, style: { height: `${height}px` } });
   const bubble = h("div", { class: "tip", hidden: true });
-  const body = h("div", { class: "chart-table" });
+  const body = h("div", { class: "chart-table", tabindex: "0", role: "region", "aria-label": `${title}, as a table` });
   const fold = h("details", { on: { toggle: () => fold.open && table() } }, h("summary", null, "Show as table"), body);
   const head = h(
     "figcaption",
     null,
-    h("h3", null, title),
+    h(`h${level}`, null, title),
     at,
     h(
       "ul",
@@ -39,7 +39,7 @@ export function frame(el, { title, series, note, height = 180, formatX = format.
     const markLines = marks.slice(-10).map((mark) => h("li", null, markWords(mark)));
     replace(
       body,
-      plain([" ", ...series.map((each) => each.label)], lines),
+      plain([nameX, ...series.map((each) => each.label)], lines),
       markLines.length ? h("ul", { class: "mark-list" }, markLines) : null,
     );
   }

@@ -37,11 +37,13 @@ export function figures(ring, of) {
 
 // Several lists of {at, value} on one axis: [xs, ys, ys, ...] with a place every stepMs. A place takes the newest value
 // that is not older than holdMs, so that two rings that tick a little apart draw unbroken lines, and a silence a gap.
-export function aligned(lists, { stepMs = 1_000, holdMs = 3_500, fromMs = -Infinity } = {}) {
+// fromMs and toMs are the ends of the axis, for charts that stand side by side; without them it is as long as the lists.
+export function aligned(lists, { stepMs = 1_000, holdMs = 3_500, fromMs = null, toMs = null } = {}) {
   const ends = lists.flatMap((list) => (list.length ? [list[0].at, list.at(-1).at] : []));
+  if (fromMs !== null) ends.push(fromMs);
   if (!ends.length) return [[], ...lists.map(() => [])];
-  const start = Math.max(Math.min(...ends), fromMs);
-  const end = Math.max(...ends);
+  const start = fromMs ?? Math.min(...ends);
+  const end = toMs ?? Math.max(...ends);
   const xs = [];
   for (let x = end; x >= start && xs.length < 2_000; x -= stepMs) xs.push(x);
   xs.reverse();

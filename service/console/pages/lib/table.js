@@ -1,7 +1,8 @@
 // A table that sorts by its headings: table({columns, rows, caption, onRow}) -> element with setRows(rows).
 // A column is {key, label, format(value, row) -> text or node, numeric, sort, help}; sort is true, or a function row ->
 // value; rows without a value come last in both directions. onRow(row) makes the first cell of a row a button.
-// `tall` bounds the height: the rows scroll under their headings.
+// `tall` bounds the height: the rows scroll under their headings. With `reuse` a row object that comes again keeps its
+// line as it was built: for lists that grow at one end.
 
 import { h, replace } from "./dom.js";
 
@@ -14,9 +15,11 @@ export function table({
   order = null,
   hideCaption = false,
   tall = false,
+  reuse = false,
 }) {
   const state = { rows, by: order?.key ?? null, down: order?.down ?? true };
   const body = h("tbody");
+  let built = new Map(); // row -> its line, of the rows that are shown
   const heads = columns.map((column) => heading(column, () => turn(column)));
   const captioned = h("caption", { class: hideCaption ? "unseen" : null }, h("span", null, caption));
   const whole = h("table", null, captioned, h("thead", null, h("tr", null, heads)), body);
@@ -41,10 +44,11 @@ export function table({
     );
     if (!sorted.length) replace(body, h("tr", null, h("td", { colspan: columns.length, class: "nothing" }, empty)));
     else
-      replace(
+      settle(
         body,
-        sorted.map((row) => line(row, columns, onRow)),
+        sorted.map((row) => (reuse && built.get(row)) || line(row, columns, onRow)),
       );
+    if (reuse) built = new Map(sorted.map((row, place) => [row, body.children[place]]));
   }
 
   box.setRows = (next) => {
@@ -53,6 +57,15 @@ export function table({
   };
   draw();
   return box;
+}
+
+// Makes the children of body these lines, touching no line that stays where it is.
+function settle(body, lines) {
+  const wanted = new Set(lines);
+  for (const old of [...body.children]) if (!wanted.has(old)) old.remove();
+  lines.forEach((each, place) => {
+    if (body.children[place] !== each) body.insertBefore(each, body.children[place] ?? null);
+  });
 }
 
 function heading(column, press) {

@@ -3,7 +3,7 @@
 import { lean } from "../lib/bar.js";
 import { bars } from "../lib/chart.js";
 import { choice } from "../lib/choice.js";
-import { empty, h, replace, say } from "../lib/dom.js";
+import { empty, h, replace, say, words } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { painter } from "../lib/paint.js";
 import { GROUPS, WAYS, binned, tried } from "../lib/shares.js";
@@ -33,6 +33,7 @@ export async function mount(root, { live }) {
     h("div", { class: "row spread" }, h("h2", null, "Share of each direction"), groups),
   );
   const list = decisionTable();
+  const weigh = weighed();
   const listed = h(
     "section",
     { class: "panel" },
@@ -72,9 +73,11 @@ export async function mount(root, { live }) {
     const { directions } = live;
     nothing.hidden = directions.length > 0;
     body.hidden = !directions.length;
-    replace(acted, whatIsDone(directions.at(-1)));
+    const how = whatIsDone(directions.at(-1));
+    if (how.key !== acted.dataset.key) replace(acted, how.words);
+    acted.dataset.key = how.key;
     plot.set(binned(directions, group));
-    if (!held) list.setRows(withGains(directions.slice(-LISTED).reverse()));
+    if (!held) list.setRows(weigh(directions.slice(-LISTED).reverse()));
   });
   const heard = ["hello", "direction"].map((kind) => live.subscribe(kind, paint.ask));
   paint.ask();
@@ -85,26 +88,19 @@ export async function mount(root, { live }) {
   };
 }
 
+// Whether decisions are acted on, in words; `key` changes with them.
 function whatIsDone(last) {
   const how = "A small part of what viewers said is held out. It judges each batch of views that nobody spoke about: ";
-  if (!last) return [how, "would a step toward their targets make the held-out part more likely, or less?"];
-  if (last.acted === false)
-    return [
-      how,
-      "here the decision is ",
-      h("strong", null, "only logged"),
-      "; training follows every target (",
-      h("code", null, "--meta none"),
-      ").",
-    ];
-  if (!tried(last))
-    return [
-      how,
-      "here ",
-      h("strong", null, "it is acted on"),
-      ", group by group; this method compares gradients and tries no losses.",
-    ];
-  return [how, "here ", h("strong", null, "it is acted on"), "."];
+  const acts = "here **it is acted on**";
+  const told = !last
+    ? "would a step toward their targets make the held-out part more likely, or less?"
+    : last.acted === false
+      ? "here the decision is **only logged**; training follows every target (`--meta none`)."
+      : tried(last)
+        ? `${acts}.`
+        : `${acts}, group by group; this method compares gradients and tries no losses.`;
+  const strong = (part, place) => (place % 2 ? h("strong", null, part) : words(part));
+  return { key: told, words: [how, told.split("**").map(strong)] };
 }
 
 function meanings() {
@@ -120,15 +116,23 @@ function badge(way) {
   return h("span", { class: `badge way ${way}` }, h("span", { "aria-hidden": "true" }, WORDS[way]?.[0] ?? "?"), way);
 }
 
-// Each decision with what direct and inverse would gain over keep, and the most that any listed one gains.
-function withGains(rows) {
+// Returns a function that gives each decision its gains: what direct and inverse would save over keep, and the scale of
+// their bars. A decision stays the same object, so that its line in the table stays, until the scale must change.
+function weighed() {
+  let known = new WeakMap();
+  let scale = 0;
   const gain = (row, way) => (tried(row) && row.losses[way] !== null ? row.losses.keep - row.losses[way] : null);
-  const all = rows.map((row) => ({ ...row, gains: { direct: gain(row, "direct"), inverse: gain(row, "inverse") } }));
-  const most = Math.max(
-    1e-12,
-    ...all.flatMap((row) => [Math.abs(row.gains.direct ?? 0), Math.abs(row.gains.inverse ?? 0)]),
-  );
-  return all.map((row) => ({ ...row, most }));
+  const most = (rows) => Math.max(...rows.flatMap((row) => WAYS.map((way) => Math.abs(gain(row, way) ?? 0))), 1e-9);
+  return (rows) => {
+    const wanted = 2 ** Math.ceil(Math.log2(most(rows)));
+    if (wanted > scale || wanted < scale / 4) {
+      scale = wanted;
+      known = new WeakMap();
+    }
+    for (const row of rows.filter((each) => !known.has(each)))
+      known.set(row, { ...row, gains: { direct: gain(row, "direct"), inverse: gain(row, "inverse") }, most: scale });
+    return rows.map((row) => known.get(row));
+  };
 }
 
 function decisionTable() {
@@ -143,6 +147,7 @@ function decisionTable() {
     caption:
       "Loss on the held-out part after a trial step each way. Bars: to the right, less loss than keep; to the left, more.",
     tall: true,
+    reuse: true,
     empty: "No decisions yet.",
     columns: [
       { key: "at_ms", label: "At", format: format.clock },

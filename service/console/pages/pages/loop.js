@@ -33,15 +33,18 @@ export async function mount(root, { live, announce }) {
     charts,
     h("section", { class: "panel" }, h("h2", null, "Latest versions"), versions),
   );
-  const drawn = CHARTS.map((chart) => ({ ...chart, plot: line(panel(charts), { ...chart.look, sync: "loop" }) }));
+  const drawn = CHARTS.map((chart) => ({
+    ...chart,
+    plot: line(panel(charts), { ...chart.look, sync: "loop", level: 2 }),
+  }));
 
   const paint = painter(() => {
     banner.show(health(live));
     tiles.show(live);
-    const fromMs = (live.ticks.at(-1)?.at_ms ?? live.progress.at(-1)?.at_ms ?? 0) - spanMs;
+    const axis = shown(live, spanMs);
     const marks = live.versions.map(markOf);
     for (const { plot, lists } of drawn) {
-      plot.set(aligned(lists(live), { fromMs }));
+      plot.set(aligned(lists(live), axis));
       plot.setMarks(marks);
     }
   });
@@ -55,6 +58,14 @@ export async function mount(root, { live, announce }) {
     paint.stop();
     drawn.forEach(({ plot }) => plot.destroy());
   };
+}
+
+// The ends of the axis that all charts share: the span asked for, or as much of it as was heard.
+function shown({ ticks, progress }, spanMs) {
+  const rings = [ticks, progress].filter((ring) => ring.length);
+  if (!rings.length) return {};
+  const toMs = Math.max(...rings.map((ring) => ring.at(-1).at_ms));
+  return { fromMs: Math.max(toMs - spanMs, Math.min(...rings.map((ring) => ring[0].at_ms))), toMs };
 }
 
 function panel(charts) {
@@ -209,7 +220,10 @@ const TILES = [
   {
     label: "AUC",
     help: "Progressive: every event is scored before it is learned",
-    tell: (tick, step) => [format.ratio(step.auc), told("GAUC", format.ratio(step.gauc), "not enough was said yet")],
+    tell: (tick, step) => [
+      format.ratio(step.auc),
+      told("GAUC", format.ratio(step.gauc), "no GAUC yet: too few positives"),
+    ],
   },
   {
     label: "Window AUC",

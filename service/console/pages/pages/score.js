@@ -65,6 +65,7 @@ export async function mount(root, { api, params, announce }) {
     asked += 1;
     const nr = asked;
     out.setAttribute("aria-busy", "true");
+    if (!out.querySelector("table")) replace(out, h("p", { class: "busy" }, "Scoring …"));
     try {
       const body = {
         user_id: wanted.user,
