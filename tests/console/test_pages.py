@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from tests.console.conftest import SCREENSHOTS
 from tests.console.live_loop import LiveLoop, live_loop, until
 
 if TYPE_CHECKING:
@@ -45,33 +46,35 @@ def some_row(live: LiveLoop, **query: str | int) -> dict[str, Any]:
     return row
 
 
+def grave_findings(page: "Page") -> list[tuple[str, str]]:
+    """Return what axe calls serious or critical: the rule, and the first element that breaks it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in GRAVE]
+
+
 def expect_text(content: "Locator", *texts: str) -> None:
     for text in texts:
         content.get_by_text(re.compile(text)).first.wait_for()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_shows_the_loop_and_axe_finds_nothing_grave(page: "Page", live: LiveLoop, name: str, theme: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    page.emulate_media(color_scheme=theme)
+def test_a_page_shows_the_loop_in_light_and_dark_and_on_a_phone(page: "Page", live: LiveLoop, name: str) -> None:
     content = opened(page, live.url, name, "?user=" + some_row(live)["user_id"] if name == "score" else "")
     assert page.title() == f"{name.capitalize()} · Winnow"
     content.get_by_role("heading", level=1).wait_for()
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in GRAVE] == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_a_phone(page: "Page", live: LiveLoop, name: str) -> None:
+    themes: list[Literal["light", "dark"]] = ["light", "dark"]
+    for theme in themes:
+        page.emulate_media(color_scheme=theme)
+        assert grave_findings(page) == []
+        page.screenshot(path=SCREENSHOTS / f"{name}_{theme}.png")
     page.set_viewport_size({"width": 390, "height": 844})
-    opened(page, live.url, name)
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 def test_every_page_is_reached_by_keyboard(page: "Page", live: LiveLoop) -> None:
-    opened(page, live.url, "loop")
+    opened(page, live.url, "score")
     for name in PAGES:
         page.locator(f"#nav a[data-page={name}]").focus()
         page.keyboard.press("Enter")
@@ -106,7 +109,9 @@ def test_a_link_to_an_event_shows_how_its_label_came_to_be(page: "Page", live: L
     detail = opened(page, live.url, "labels", f"?event={row['event_id']}").locator(".detail")
     expect_text(detail, "swiped away", "longer than .* of views of like length", "before the watch", "Nothing")
     said = detail.get_by_role("img").get_attribute("aria-label") or ""
-    assert all(word in said for word in ("before the watch", "after the evidence", "trained toward", "prior", "threshold"))
+    assert all(
+        word in said for word in ("before the watch", "after the evidence", "trained toward", "prior", "threshold")
+    )
     assert detail.locator(".reasons li").count() >= len(row["reasons"])
 
 
@@ -153,7 +158,7 @@ def test_a_version_is_opened_with_its_gates_and_compared(page: "Page", live: Liv
     content = opened(page, live.url, "models", f"?version={newer}")
     gates = content.get_by_role("region", name=f"Gates of version {newer}")
     assert gates.get_by_role("row").count() > 5
-    content.get_by_label("Beside").select_option(older)
+    content.get_by_label("Version", exact=True).select_option(older)
     content.get_by_role("button", name="Compare").click()
     expect_text(content, "Rank agreement", "Pairs that moved most")
 

@@ -85,15 +85,15 @@ function noiseOf({ by, rows, overall, prior, definition, searched }) {
 
 function figures(by, rows, overall) {
   const all = overall ? [{ ...overall, group: "all together", last: true }] : [];
-  const share = (value, row) => [count(value), h("span", { class: "muted" }, ` ${percent(row.rows ? value / row.rows : null)}`)];
+  const called = (value, row) => [count(value), h("span", { class: "muted" }, ` ${percent(row.rows ? value / row.rows : null)}`)];
   const columns = [
     { key: "group", label: GROUPS[by], format: (group, row) => (row.last ? h("strong", null, group) : String(group)) },
     { key: "noise_rate", label: "Noise", numeric: true, sort: true, format: (value) => percent(value) },
     { key: "noise_low", label: "95 % interval", numeric: true, format: (low, row) => `${percent(low)} to ${percent(row.noise_high)}` },
     { key: "rows", label: "Views", numeric: true, sort: true, format: count },
-    { key: "watch_positives", label: "Watch says yes", numeric: true, sort: true, format: share },
-    { key: "false_positive", label: "False positives", numeric: true, sort: true, format: share },
-    { key: "missed", label: "Missed", numeric: true, sort: true, format: share },
+    { key: "watch_positives", label: "Watch says yes", numeric: true, sort: true, format: called },
+    { key: "false_positive", label: "False positives", numeric: true, sort: true, format: (value) => percent(value), help: "of what the watch says yes to" },
+    { key: "missed", label: "Missed", numeric: true, sort: true, format: (value) => percent(value), help: "of what is relevant" },
   ];
   return table({ columns, rows: [...rows, ...all], caption: `Noise by ${GROUPS[by].toLowerCase()}, with the figures behind it`, hideCaption: true });
 }

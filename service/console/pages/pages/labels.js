@@ -12,6 +12,7 @@ export const title = "Labels";
 
 const LEAD = "What each view was, what it was made to say, and why.";
 const [FIRST_ROWS, MOST_ROWS, MOST_HOURS] = [50, 200, 168];
+const SILENT = 1e-6; // a mean target below which nothing but silence was learned of the unlabelled
 const COLUMNS = [
   { key: "acknowledged_ms", label: "Received", sort: true, format: (ms, row) => [at(ms), h("span", { class: "unseen" }, ` ${row.event_id}`)] },
   { key: "user_id", label: "User", sort: true, format: id },
@@ -149,8 +150,9 @@ export async function mount(root, context) {
 function histogramOf(data) {
   const told = [`Mean target ${probability(data.mean)}, prior `, h("span", { class: "prior-key" }, probability(data.prior)), "."];
   const summary = h("summary", null, h("h2", null, "Targets of the unlabelled against the prior"));
+  const silent = data.mean < SILENT ? "Silence counts as a no in this log, so what nothing was said about is trained toward 0. " : "";
   const how = "Targets from 10⁻⁴ to 1, what is lower in the first bar; heights by the square root of the count.";
-  const content = [h("p", { class: "muted" }, told, " ", how), targetHistogram(data)];
+  const content = [h("p", { class: "muted" }, told, " ", silent, how), targetHistogram(data)];
   return h("details", { class: "panel targets", open: matchMedia("(min-width: 760px)").matches }, summary, content);
 }
 

@@ -11,7 +11,7 @@ const MEASURED = ["auc", "gauc", "window_auc", "window_ece", "holdout_auc"];
 export function compare(versions, asked, api, onAsk) {
   const usable = versions.filter((each) => each.state !== "quarantined").map((each) => each.version);
   const options = () => usable.map((version) => h("option", { value: version }, version));
-  const [first, second] = [asked.a || usable[0], asked.b || usable[1]];
+  const [first, second] = [asked.a || usable[1], asked.b || usable[0]]; // the older, and the newer beside it
   const a = h("select", { value: first }, options());
   const b = h("select", { value: second }, options());
   const found = h("div", { class: "compared", "aria-live": "polite" });

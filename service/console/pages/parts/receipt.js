@@ -3,11 +3,11 @@
 import { h, replace } from "../lib/dom.js";
 import { at } from "./words.js";
 
-// A list of three steps that fills itself from GET /v1/feedback/{event_id}.
+// A list of three steps that fills itself from receipts/{event_id}.
 export function receipt(eventId, api) {
   const list = h("ol", { class: "receipt", "aria-busy": "true" }, h("li", null, "Looking for the receipt…"));
   api
-    .get(`/v1/feedback/${encodeURIComponent(eventId)}`)
+    .get(`receipts/${encodeURIComponent(eventId)}`)
     .then((told) => replace(list, stepsOf(told)))
     .catch((problem) => replace(list, h("li", { class: "muted" }, problem.detail || problem.title)))
     .finally(() => list.removeAttribute("aria-busy"));
