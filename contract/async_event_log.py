@@ -14,6 +14,8 @@ from redis.backoff import NoBackoff
 from contract.errors import LogFull, LogUnavailable
 from contract.event_log import append_arguments, stream_key
 
+NOT_TRACED: Mapping[int, bytes] = {}
+
 
 class AsyncEventLog:
     """The log as the service uses it: append, and how full it is. Every call has a deadline."""
@@ -34,8 +36,10 @@ class AsyncEventLog:
         """Let go of the connections."""
         await self._redis.aclose()
 
-    async def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
+    async def append(self, blocks: Mapping[int, tuple[int, bytes]], traces: Mapping[int, bytes] = NOT_TRACED) -> None:
         """Append {partition: (events, block)} in one transaction; return once the server confirms it is on disk.
+
+        `traces` has the field `trace` (see contract.traces) of those partitions that have one.
 
         Raises LogUnavailable if there is no confirmation in time (the append may still happen: retry with the same
         event ids), LogFull if a partition holds `max_entries`.
@@ -45,7 +49,7 @@ class AsyncEventLog:
                 await self._check_room([partition for partition in blocks if self._unasked[partition] <= 0])
                 async with self._redis.pipeline(transaction=True) as pipe:
                     for partition, (count, block) in blocks.items():
-                        pipe.xadd(stream_key(partition), append_arguments(count, block))
+                        pipe.xadd(stream_key(partition), append_arguments(count, block, traces.get(partition, b"")))
                     self._unasked.subtract(blocks.keys())
                     await pipe.execute()
         except (redis.RedisError, TimeoutError, OSError) as error:

@@ -19,6 +19,7 @@ from contract.events import FeedbackEvent
 from contract.pseudonyms import Pseudonyms
 from contract.registry import Registry
 from contract.telemetry import configure_logs
+from contract.traces import traces_of
 from service import feedback, models, openapi, problems
 from service.access import check_exposure
 from service.admin import admin_app
@@ -37,6 +38,7 @@ from service.metrics import Metrics
 from service.prior import PriorModel
 from service.proving import Prover
 from service.recent import RecentPositives
+from service.request_lines import RequestLines
 from service.score import score_routes
 from service.scorer import Scorer
 from service.server import AdminServer, Server, acceptors, bind
@@ -63,7 +65,10 @@ def create_app(settings: ServiceSettings) -> Front:
 
 
 def build(settings: ServiceSettings) -> Service:
-    """Return everything that one process serves. Raises SetupError for keys or secrets that cannot be read."""
+    """Return everything that one process serves.
+
+    Raises SetupError for keys or secrets that cannot be read, or traces that cannot be told.
+    """
     metrics = Metrics()
     registry = Registry(settings.registry_directory)
     prover = Prover() if settings.prove_apart else None
@@ -80,6 +85,7 @@ def build(settings: ServiceSettings) -> Service:
     event_log = LogThread(AsyncEventLog(url, timeout_s, settings.log_max_entries)) if url else None
     intake = feedback.intake_of(event_log, slot, recent, timeout_s, appends)
     log_watch = LogWatch(url, timeout_s, metrics)
+    traces = traces_of("winnow-service")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -98,6 +104,8 @@ def build(settings: ServiceSettings) -> Service:
         log_watch.close()
         if event_log is not None:
             await event_log.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
     app = Front(
         limits,
@@ -105,6 +113,8 @@ def build(settings: ServiceSettings) -> Service:
         keys,
         backlog,
         Origins(settings.cors_origins),
+        RequestLines.of(settings),
+        traces,
         title="Winnow",
         summary="Denoised relevance scores and labels for short-video feeds, learned online.",
         version=version("winnow-denoise"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from contract.async_event_log import AsyncEventLog
+from contract.async_event_log import NOT_TRACED, AsyncEventLog
 
 
 class LogThread:
@@ -24,9 +24,9 @@ class LogThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    async def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
+    async def append(self, blocks: Mapping[int, tuple[int, bytes]], traces: Mapping[int, bytes] = NOT_TRACED) -> None:
         """Append, and raise, as the log does."""
-        await self._there(self._log.append(blocks))
+        await self._there(self._log.append(blocks, traces))
 
     async def close(self) -> None:
         """Let go of the connections and end the thread."""

@@ -16,6 +16,7 @@ from service.keys import KeyRing
 from service.metrics import Metrics
 from service.problems import SECURITY_HEADERS, problem_response
 from service.request_ids import request_id_of
+from service.request_lines import RequestLines
 
 _ALIASES = ("/score", "/score:batch", "/feedback", "/labels")
 log = structlog.get_logger()
@@ -24,12 +25,20 @@ log = structlog.get_logger()
 class Observed:
     """ASGI middleware, the outermost one of ours."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, keys: KeyRing, needed: Callable[[str], Needed]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        keys: KeyRing,
+        needed: Callable[[str], Needed],
+        lines: RequestLines | None = None,
+    ) -> None:
         """Surround `app`; `needed` says what a path asks of its caller."""
         self._app = app
         self._metrics = metrics
         self._keys = keys
         self._needed = needed
+        self._lines = lines or RequestLines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a fault of ours becomes a problem with status 500, logged with its request id."""
@@ -61,7 +70,10 @@ class Observed:
                 raise
             await problem_response(error, request_id)(scope, receive, send_with_id)
         finally:
-            self._metrics.answered(route_of(scope), status, time.perf_counter() - started)
+            seconds, route = time.perf_counter() - started, route_of(scope)
+            self._metrics.answered(route, status, seconds)
+            if seconds >= self._lines.from_s or status >= 500:
+                self._lines.write(route, status, seconds, request_id)
 
     def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> HTTPException | None:
         """Note who calls; return why they may not, if so."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from contract.errors import CheckpointError, LogUnavailable, RegistryError
 from trainer.settings import TrainerSettings
@@ -70,6 +71,7 @@ def _attach(worker: Worker, stopped: Callable[[], bool]) -> bool:
     while not stopped():
         try:
             worker.attach()
+            bind_contextvars(checkpoint=worker.checkpoint_number)  # for every line from here on
         except LogUnavailable as error:
             log.warning("log_unavailable", error=str(error))
             time.sleep(RETRY_S)
@@ -102,6 +104,7 @@ def _checkpoint(worker: Worker) -> bool:
         worker.metrics.observe_disk(full=True)
         return False
     worker.metrics.observe_disk(full=False)
+    bind_contextvars(checkpoint=worker.checkpoint_number)
     return True
 
 
