@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from service.access import Needed
 from service.keys import KeyRing
@@ -60,10 +61,11 @@ class Observed:
             await send(message)
 
         try:
-            if (refusal := self._refusal(scope, headers)) is not None:
-                await problem_response(refusal, request_id)(scope, receive, send_with_id)
-            else:
-                await self._app(scope, receive, send_with_id)
+            with bound_contextvars(request_id=request_id):
+                if (refusal := self._refusal(scope, headers)) is not None:
+                    await problem_response(refusal, request_id)(scope, receive, send_with_id)
+                else:
+                    await self._app(scope, receive, send_with_id)
         except Exception as error:
             log.exception("request_failed", request_id=request_id, route=route_of(scope))
             if status:  # the answer has begun; only breaking it off tells the caller that it is not whole

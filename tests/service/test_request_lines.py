@@ -1,10 +1,15 @@
 """Which requests get a line of their own in the log, and what it says."""
 
+import asyncio
+
+import httpx
 import pytest
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from contract.registry import Registry
+from service.app import build
 from service.request_lines import RequestLines
 from service.settings import ServiceSettings
 from tests.service.conftest import client_of, serving
@@ -71,3 +76,18 @@ def test_a_storm_of_slow_requests_is_one_line_and_the_next_says_how_many_had_non
         now += 1.0
         requests.write("/v1/score", 200, 0.6, "r")
     assert [line["untold"] for line in lines] == [0, 999]
+
+
+def test_what_happens_within_a_request_is_logged_with_its_id(settings: ServiceSettings, registry: Registry) -> None:
+    version = promote_version(registry)[0]
+
+    async def pin() -> httpx.Response:
+        transport = httpx.ASGITransport(build(settings).admin)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9000") as http:
+            path = f"/admin/models/{version}:pin"
+            return await http.post(path, json={"why": "a test"}, headers={"x-request-id": "request-7"})
+
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        assert asyncio.run(pin()).status_code == 200
+    [line] = [line for line in lines if line["event"] == "champion_changed"]
+    assert (line["request_id"], line["version"]) == ("request-7", version)

@@ -14,9 +14,10 @@ from structlog.testing import capture_logs
 from contract.async_event_log import AsyncEventLog
 from contract.event_log import EventLog
 from contract.events import EventLists, FeedbackEvent
+from contract.hashing import id_keys, partitions_of
 from contract.open_telemetry import FLUSH_S, Span, Traces
 from contract.registry import Registry
-from contract.traces import MOST_PARENTS, parents_in
+from contract.traces import MOST_PARENTS
 from service.intake import Intake
 from service.settings import ServiceSettings
 from tests.collector import Collector, running_collector
@@ -103,11 +104,11 @@ def test_a_failed_append_is_an_error_by_its_class_only(settings: ServiceSettings
 @pytest.mark.usefixtures("collector")
 def test_an_entry_names_the_requests_whose_events_it_holds_and_eight_at_most(log_url: str) -> None:
     traces = Traces("winnow-test")
+    users_of = [["a", "b", "c"], ["d", "e", "f", "g"], *[["h"]] * (MOST_PARENTS - 1), ["i"]]
     begun: list[Span] = []
 
-    async def one(intake: Intake, number: int) -> None:
-        users = [f"u{number}"] if number else ["u0", "u1", "u2", "u3"]
-        events = [FeedbackEvent(event_id=f"e{number}", user_id=user, item_id="v", at=1, watch_ms=1) for user in users]
+    async def one(intake: Intake, users: list[str]) -> None:
+        events = [FeedbackEvent(event_id=f"e-{user}", user_id=user, item_id="v", at=1, watch_ms=1) for user in users]
         span = traces.request("/v1/feedback", None, "r")
         assert span is not None
         with span:
@@ -117,19 +118,21 @@ def test_an_entry_names_the_requests_whose_events_it_holds_and_eight_at_most(log
     async def run() -> None:
         log = AsyncEventLog(log_url, 5.0, 1_000)
         intake = Intake(log, 5.0, lambda _: None)
-        await asyncio.gather(*(one(intake, number) for number in range(MOST_PARENTS + 4)))
+        await asyncio.gather(*(one(intake, users) for users in users_of))
         await intake.close()
         await log.close()
 
     asyncio.run(run())
     with closing(EventLog(log_url)) as log:
         entries = log.read_after({}, 100).entries
-    named = [parents_in(entry.trace) for entry in entries]
-    assert {parent for parents in named for parent in parents} <= {span.parent for span in begun}
-    first = begun[0].parent  # its users are in several partitions, and only there is it named
-    assert 1 < sum(first in parents for parents in named) < len(named)
-    assert max(map(len, named)) <= MOST_PARENTS
-    assert sum(len(entry.trace) > 0 for entry in entries) >= 1
+    partitions_of_each = [set(partitions_of(id_keys(users)).tolist()) for users in users_of[:MOST_PARENTS]]
+    for entry in entries:
+        mine = [
+            span.traceparent for span, its in zip(begun, partitions_of_each, strict=False) if entry.partition in its
+        ]
+        assert entry.trace == b" ".join(mine)
+    assert len(entries) > 4
+    assert min(len(entry.trace) for entry in entries) < max(len(entry.trace) for entry in entries)
     traces.close()
 
 
