@@ -42,8 +42,8 @@ class Collector:
 
 
 @contextmanager
-def running_collector() -> Iterator[Collector]:
-    """Answer on a free port until the end."""
+def running_collector(port: int = 0) -> Iterator[Collector]:
+    """Answer on `port`, or on a free one, until the end."""
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -57,7 +57,7 @@ def running_collector() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Receiver)
     collector = Collector(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

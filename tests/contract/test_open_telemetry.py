@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from contract.open_telemetry import Traces
 from contract.traces import Parent, parent_in
 from tests.collector import running_collector
+from tests.service.conftest import until
 
 SAMPLED, UNSAMPLED = Parent(7, 9, sampled=True), Parent(7, 9, sampled=False)
 CALLER = b"00-%032x-%016x-%b"
@@ -79,6 +80,25 @@ def test_log_lines_within_a_span_have_its_ids_and_those_after_it_have_none(monke
             assert get_contextvars() == outer
             assert parent_in(span.traceparent) == span.parent
         assert "trace_id" not in get_contextvars()
+
+
+def test_a_collector_that_comes_and_goes_is_told_of_once_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "5")
+    with running_collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        traces = Traces("winnow-test")
+    with capture_logs() as lines:
+
+        def told(*events: str) -> bool:
+            if (span := traces.linked("train", [])) is not None:
+                span.end()
+            return [line["event"] for line in lines] == [*events]
+
+        until(lambda: told("traces_not_sent"))
+        with running_collector(int(collector.url.rsplit(":", 1)[1])):
+            until(lambda: told("traces_not_sent", "traces_sent_again"))
+        until(lambda: told("traces_not_sent", "traces_sent_again", "traces_not_sent"))
+        traces.close()
 
 
 def test_what_is_said_of_a_span_that_has_ended_is_dropped_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,17 +22,18 @@ _OURS = "structlog.get_logger().error('request_failed', route=nasty, reason=nast
 _OF_A_LIBRARY = "logging.getLogger('uvicorn.error').warning('%s', nasty)"
 
 
-def lines_of(act: str, form: str) -> list[str]:
+def lines_of(act: str, form: str, nasty: str = NASTY) -> list[str]:
     """Return what a fresh process writes to standard error while it does `act`; its logs are set up."""
     command = [sys.executable, "-c", _BEGIN + act, form]
-    environment = os.environ | {"NASTY": NASTY}
+    environment = os.environ | {"NASTY": nasty}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stderr.splitlines()
 
 
 @pytest.mark.parametrize("act", [_OURS, _OF_A_LIBRARY], ids=["ours", "of a library"])
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_a_log_record_is_one_line_whatever_its_fields_hold(act: str, form: str) -> None:
-    [line] = lines_of(act, form)
+@pytest.mark.parametrize("nasty", [NASTY, "\x1b[31mred\x07"])
+def test_a_log_record_is_one_line_whatever_its_fields_hold(act: str, form: str, nasty: str) -> None:
+    [line] = lines_of(act, form, nasty)
     assert line.isprintable()
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import pytest
+import structlog
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
@@ -16,6 +17,12 @@ from tests.service.conftest import client_of, serving
 from tests.versions import promote_version
 
 ASKED = {"user_id": "u1", "candidates": ["v1"]}
+
+
+@pytest.fixture(autouse=True)
+def _every_level() -> None:
+    """Forget what a test before has set up, such as the least level that is written."""
+    structlog.reset_defaults()
 
 
 def answered(lines: list[EventDict]) -> list[EventDict]:
