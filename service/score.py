@@ -119,10 +119,6 @@ def ranking(score: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     return number & _PLACE
 
 
-def _json(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
 def serving_model(servable: Servable) -> dict[str, object]:
     """Say which version answers, as contract.api.ServingModel has it."""
     through_ms = servable.trained_through_ms
@@ -139,3 +135,7 @@ def rfc3339(epoch_ms: int) -> str:
     """Write a time in UTC, to the millisecond."""
     text = datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def _json(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
