@@ -76,6 +76,7 @@ class TracedWorker(Worker):
 
     @override
     def checkpoint(self) -> None:
+        """Do so within a span that links to the windows since the last."""
         span = self.traces.linked("checkpoint", self._uncovered, {"winnow.checkpoint": self.checkpoint_number + 1})
         if span is None:
             super().checkpoint()
@@ -86,6 +87,7 @@ class TracedWorker(Worker):
 
     @override
     def publish(self) -> Published:
+        """Do so within a span that links to the windows since the last, and says what became of it."""
         span = self.traces.linked("publish", self._unpublished, {"winnow.checkpoint": self.checkpoint_number})
         if span is None:
             published = super().publish()
