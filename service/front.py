@@ -124,7 +124,7 @@ class _HotRoute:
         self._metrics = metrics
         self._keys = keys
         self._needed = needed_for(route.path)
-        metrics.open_hot(self._label)
+        metrics.open_route(self._label)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0
