@@ -112,6 +112,10 @@ class Journal:
         """Use the log's connections: give it a short deadline, and no one else's."""
         self._client = log.client
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     @translated()
     def write(self, entries: Sequence[Entry]) -> None:
         """Append entries in one go; the server syncs its disk for each call, so call it once a second at most."""

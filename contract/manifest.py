@@ -170,6 +170,14 @@ def read_manifest(directory: Path) -> Manifest:
     return manifest
 
 
+def through_ms_of(directory: Path) -> int:
+    """Return the log's time below which a version has learned everything; 0 if its manifest cannot be read."""
+    try:
+        return read_manifest(directory).trained_through.acknowledged_ms
+    except VersionCorrupt:
+        return 0
+
+
 def verify_files(directory: Path, manifest: Manifest) -> None:
     """Compare every file with the manifest. Raises VersionCorrupt naming the first that differs.
 

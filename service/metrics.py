@@ -89,12 +89,16 @@ class Metrics:
         self.requests[route, f"{status // 100}xx"].inc()
         self.request_seconds[(route,)].observe(seconds)
 
-    def answered_aside(self, route: str, status: int, seconds: float) -> None:
-        """Count one request of any other route; of the console's all together, or there would be too many series."""
+    def answered_aside(self, route: str, status: int, seconds: float | None) -> None:
+        """Count one request of any other route; of the console's all together, or there would be too many series.
+
+        One whose answer lasts as long as its reader stays has no `seconds`.
+        """
         about = CONSOLE if route.startswith(CONSOLE) else route
         self.requests[about, f"{status // 100}xx"].inc()
-        timed = INFER if about.endswith("/infer") else CONSOLE if about == CONSOLE else OTHER
-        self.request_seconds[(timed,)].observe(seconds)
+        if seconds is not None:
+            timed = INFER if about.endswith("/infer") else CONSOLE if about == CONSOLE else OTHER
+            self.request_seconds[(timed,)].observe(seconds)
 
     def observe_log(self, figures: LogFigures | None) -> None:
         """Show what the log said when last asked; None where it did not answer."""

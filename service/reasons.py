@@ -7,9 +7,9 @@ import numpy as np
 from contract.events import ABSENT, NEGATIVE_ACTIONS, POSITIVE_ACTIONS, Events, action_names
 from contract.watch import Flag
 from service.servable import Beliefs
+from service.wording import FLAG_WORDS, IN_BACKGROUND, NO_WATCH, words_compared, words_odds, words_said
 
 _LEAST_TELLING = 0.05  # log ratios nearer to 0 than this go unmentioned
-_FLAG_WORDS = {Flag.SWIPE: "swiped away", Flag.COMPLETE: "watched to the end", Flag.LOOP: "watched more than once"}
 
 
 def reasons_of(events: Events, beliefs: Beliefs, fallback: bool) -> list[list[str]]:
@@ -23,23 +23,20 @@ def reasons_of(events: Events, beliefs: Beliefs, fallback: bool) -> list[list[st
 def _said(mask: int) -> list[str]:
     if not mask:
         return []
-    names = " and ".join(name.replace("_", " ") for name in action_names(mask))
-    both = mask & POSITIVE_ACTIONS and mask & NEGATIVE_ACTIONS
-    return [f"the viewer said {names}" + (": what is negative counts" if both else "")]
+    return [words_said(action_names(mask), both=bool(mask & POSITIVE_ACTIONS and mask & NEGATIVE_ACTIONS))]
 
 
 def _watched(events: Events, beliefs: Beliefs, place: int) -> list[str]:
     evidence = beliefs.evidence
     if events.watch_ms[place] == ABSENT:
-        return ["no watch was reported"]
+        return [NO_WATCH]
     if events.foreground[place] == 0:
-        return ["the video played in the background: its length says nothing"]
+        return [IN_BACKGROUND]
     flag = Flag(evidence.flag[place])
-    kind = [_FLAG_WORDS[flag]] if flag is not Flag.NONE else []
+    kind = [FLAG_WORDS[flag.name.lower()]] if flag is not Flag.NONE else []
     if not beliefs.on_record[place]:
         return [*kind, "no views of like length are on record"]
-    like = "of like length" if events.duration_ms[place] > 0 else "of unknown length"
-    compared = f"watched longer than {100 * evidence.quantile[place]:.0f} % of views {like} on record"
+    compared = words_compared(evidence.quantile[place], known_length=bool(events.duration_ms[place] > 0))
     return [compared, *kind, *_telling(evidence.llr[place], str(events.surface[place]))]
 
 
@@ -47,7 +44,7 @@ def _telling(llr: np.ndarray[tuple[int], np.dtype[np.float64]], surface: str) ->
     cell, of_surface = llr.tolist()
     said = []
     if abs(cell) >= _LEAST_TELLING:
-        said.append(f"odds of a positive word after such a watch: {math.exp(cell):.2g} times the usual")
+        said.append(words_odds(math.exp(cell)))
     if surface and abs(of_surface) >= _LEAST_TELLING:
         said.append(f"odds after such a watch on this surface: {math.exp(of_surface):.2g} times the usual")
     return said

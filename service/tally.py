@@ -32,22 +32,22 @@ class Tally:
 class Spread:
     """One histogram."""
 
-    __slots__ = ("_bounds", "counts", "sum")
+    __slots__ = ("bounds", "counts", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """Start empty; `bounds` ascend, and each is the largest value of its bucket."""
-        self._bounds = bounds
+        self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)  # the last for what is over all bounds
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
         """Take in one value."""
-        self.counts[bisect_left(self._bounds, value)] += 1
+        self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
     def observe_many(self, value: float, count: int) -> None:
         """Take in one value `count` times."""
-        self.counts[bisect_left(self._bounds, value)] += count
+        self.counts[bisect_left(self.bounds, value)] += count
         self.sum += value * count
 
 

@@ -103,7 +103,7 @@ def version_entry(published: Published, quality: Quality, account: Account, at_m
         auc=_figure(quality.auc),
         gauc=_figure(quality.gauc),
         window_ece=_figure(quality.window_ece),
-        bytes=published.bytes,
+        bytes=published.report.bytes if published.report else 0,
     )
 
 

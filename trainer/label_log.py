@@ -1,16 +1,13 @@
 """The label log: the denoised data set, one row an event, as hourly Parquet.
 
-    labels/2026-11-24T08/00000012.parquet    rows since the checkpoint before, written just before checkpoint 12
-    labels/2026-11-24T07.parquet             an hour that is over, in one file
-
-The hour is that of the acknowledgement (UTC). Parts of a checkpoint that was never written are removed on restart,
-before their events are read again, so each event has its row exactly once. Read it with pandas or polars:
-`polars.read_parquet("labels/**/*.parquet")`.
+Which file holds which rows is said in `contract.label_files`. A part is written just before its checkpoint; parts of a
+checkpoint that was never written are removed on restart, before their events are read again, so each event has its row
+exactly once. Read it with pandas or polars: `polars.read_parquet("labels/**/*.parquet")`; where earlier releases wrote
+some of the files, with `missing_columns="insert"`.
 """
 
 import shutil
 from collections.abc import Collection
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +21,7 @@ from contract.durable import sync_directory, sync_file, write_atomically
 from contract.errors import DataError
 from contract.events import ABSENT, action_names
 from contract.hashing import id_key
+from contract.label_files import HOUR_MS, THROUGH, checkpoint_of, hour_name, part_of, parts, uncovered, whole_of
 from contract.watch import NO_CELL, Flag
 from trainer.labels import LABEL_NAMES
 from trainer.step_report import StepReport
@@ -32,10 +30,9 @@ _ACTIONS = pa.array([",".join(action_names(mask)) for mask in range(256)], pa.st
 # Columns whose values come again: a dictionary of all others would cost a quarter of the time and shrink nothing.
 _REPEATING = [
     *["user_id", "item_id", "acknowledged_ms", "actions", "surface", "flag", "cell", "label", "pseudo_label"],
-    *["direction", "held_out", "capped"],
+    *["direction", "held_out", "capped", "position", "threshold", "checkpoint"],
 ]
-_HOUR = "%Y-%m-%dT%H"
-_THROUGH = b"winnow.checkpoint"
+_GROUP_ROWS = 131_072  # of a file of an hour: a reader looks for few rows, and reads the groups that have them
 _FLAGS = pa.array([flag.name.lower() for flag in Flag], pa.string())
 _LABELS = pa.array([LABEL_NAMES[label] for label in sorted(LABEL_NAMES)], pa.string())  # from -1 on
 
@@ -58,27 +55,28 @@ class LabelLog:
         for litter in self.directory.glob("**/.*.tmp"):
             litter.unlink()
         for part in self.directory.glob("*/*.parquet"):
-            if int(part.stem) > checkpoint:
+            if checkpoint_of(part) > checkpoint:
                 part.unlink()
 
     def add(self, report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> None:
         """Collect a step's rows. `acknowledged_ms` [N] is the log's time of each event."""
         table = _table(report, acknowledged_ms)
-        hours = acknowledged_ms // 3_600_000
+        hours = acknowledged_ms // HOUR_MS
         among = np.unique(hours)
         for hour in among:
-            name = datetime.fromtimestamp(int(hour) * 3600, UTC).strftime(_HOUR)
+            name = hour_name(int(hour) * HOUR_MS)
             rows = table if len(among) == 1 else table.filter(pa.array(hours == hour))
             self._rows.setdefault(name, []).append(rows)
 
     def write(self, checkpoint: int) -> None:
         """Write the collected rows as parts of a checkpoint, to be called just before it is written."""
         for hour, tables in self._rows.items():
-            directory = self.directory / hour
-            if not directory.exists():
-                directory.mkdir()
+            part = part_of(self.directory, hour, checkpoint)
+            if not part.parent.exists():
+                part.parent.mkdir()
                 sync_directory(self.directory)
-            _write(directory / f"{checkpoint:08d}.parquet", pa.concat_tables(tables))
+            rows = pa.concat_tables(tables)
+            _write(part, rows.append_column("checkpoint", pa.repeat(pa.scalar(checkpoint, pa.int32()), len(rows))))
         self._rows = {}
 
     def drop_users(self, user_keys: Collection[int]) -> None:
@@ -109,18 +107,18 @@ class LabelLog:
         Only parts that no restart can come back to are taken. The file says through which checkpoint its rows go, so
         a crash between writing it and removing the parts counts nothing twice.
         """
-        current = datetime.fromtimestamp(now_ms / 1000, UTC).strftime(_HOUR)
+        current = hour_name(now_ms)
         for directory in sorted(path for path in self.directory.iterdir() if path.is_dir() and path.name < current):
-            parts = sorted(directory.glob("*.parquet"))
-            if any(int(part.stem) > through for part in parts):
+            written = parts(self.directory, directory.name)
+            if uncovered(written, through):
                 continue
-            whole = self.directory / f"{directory.name}.parquet"
+            whole = whole_of(self.directory, directory.name)
             tables = [pq.read_table(whole)] if whole.exists() else []
             done = _through(whole)
-            tables += [pq.read_table(part) for part in parts if int(part.stem) > done]
-            last = max([done, *(int(part.stem) for part in parts)])
+            tables += [pq.read_table(part) for part in uncovered(written, done)]
+            last = max([done, *map(checkpoint_of, written)])
             merged = pa.concat_tables([table.replace_schema_metadata() for table in tables], promote_options="default")
-            _write(whole, merged.replace_schema_metadata({_THROUGH: str(last)}))
+            _write(whole, merged.replace_schema_metadata({THROUGH: str(last)}))
             shutil.rmtree(directory)
 
 
@@ -130,7 +128,7 @@ def export_labels(directory: Path, out: Path) -> int:
     for whole in sorted(directory.glob("*.parquet")):
         tables.append(pq.read_table(whole))
     for part in sorted(directory.glob("*/*.parquet")):
-        if int(part.stem) > _through(directory / f"{part.parent.name}.parquet"):
+        if uncovered([part], _through(whole_of(directory, part.parent.name))):
             tables.append(pq.read_table(part))
     if not tables:
         raise DataError(f"{directory} holds no labels yet; they are written with each checkpoint")
@@ -156,7 +154,7 @@ def _without(table: pa.Table, user_keys: Collection[int]) -> pa.Table:
 
 def _through(whole: Path) -> int:
     """Return the checkpoint through which an hour's file holds its rows; 0 where there is none."""
-    return int(pq.read_schema(whole).metadata[_THROUGH]) if whole.exists() else 0
+    return int(pq.read_schema(whole).metadata[THROUGH]) if whole.exists() else 0
 
 
 def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Table:
@@ -173,6 +171,7 @@ def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Tab
             "duration_ms": pa.array(events.duration_ms, mask=events.duration_ms == ABSENT),
             "actions": _ACTIONS.take(pa.array(events.actions)),
             "surface": pa.array(events.surface, pa.string()),
+            "position": pa.array(events.position, mask=events.position == ABSENT),
             "quantile": pa.array(evidence.quantile, mask=np.isnan(evidence.quantile)),
             "flag": _FLAGS.take(pa.array(evidence.flag)),
             "cell": pa.array(evidence.cell, mask=evidence.cell == NO_CELL),
@@ -183,6 +182,8 @@ def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Tab
             "pseudo_label": (report.belief > threshold).astype(np.int8),
             "relevance": report.belief,
             "confidence": np.where(report.belief > threshold, report.belief, 1.0 - report.belief),
+            "threshold": pa.repeat(pa.scalar(threshold, pa.float32()), len(report)),
+            "idl_target": report.idl_target.astype(np.float32),
             "target": pa.array(report.target, mask=np.isnan(report.target)),
             "direction": pa.repeat(pa.scalar(report.direction.value, pa.string()), len(report)),
             "held_out": report.held_out,
@@ -194,5 +195,5 @@ def _table(report: StepReport, acknowledged_ms: npt.NDArray[np.int64]) -> pa.Tab
 def _write(path: Path, table: pa.Table) -> None:
     """Write a Parquet file that is whole or absent, and on disk: a checkpoint that covers its rows comes after it."""
     content = pa.BufferOutputStream()
-    pq.write_table(table, content, compression="zstd", use_dictionary=_REPEATING)
+    pq.write_table(table, content, compression="zstd", use_dictionary=_REPEATING, row_group_size=_GROUP_ROWS)
     write_atomically(path, memoryview(content.getvalue()))

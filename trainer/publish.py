@@ -65,9 +65,8 @@ class Published:
     promoted: bool
     reasons: list[str]
     seconds: float
-    bytes: int = 0  # of all its files
-    gates: tuple[Gate, ...] = ()  # every one that was asked
-    report: CandidateReport | None = None  # what they looked at; None where nothing was fit to be looked at
+    gates: tuple[Gate, ...]  # every one that was asked
+    report: CandidateReport | None  # what they looked at; None where nothing was fit to be looked at
 
 
 class Publisher:
@@ -135,8 +134,8 @@ class Publisher:
             self.served.keep(number, opened)
         self.registry.prune(self._keep)
         seconds, delta = time.monotonic() - started, exported.layout.base is not None
-        gates = judgement.gates
-        return Published(number, delta, judgement.verdict, promoted, reasons, seconds, report.bytes, gates, report)
+        verdict, gates = judgement.verdict, judgement.gates
+        return Published(number, delta, verdict, promoted, reasons, seconds, gates, report)
 
     def start_anew(self) -> None:
         """Make the next version whole: a delta cannot take out what its base holds."""

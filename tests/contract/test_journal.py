@@ -9,7 +9,7 @@ import redis
 
 from contract.errors import LogUnavailable
 from contract.event_log import EventLog
-from contract.journal import KEPT, KINDS, Journal, journal_key
+from contract.journal import KEPT, KINDS, Entry, Journal, journal_key
 from tests.contract.journal_entries import direction, progress, version
 
 
@@ -21,7 +21,7 @@ def journal(log_url: str) -> Iterator[Journal]:
 
 
 def test_entries_come_back_as_they_were_written_and_each_once(journal: Journal) -> None:
-    first = [progress(1), direction(), version()]
+    first: list[Entry] = [progress(1), direction(), version()]
     journal.write(first)
     read = journal.last()
     assert sorted(read.entries, key=repr) == sorted(first, key=repr)
