@@ -19,9 +19,9 @@ check: $(VENV)/.dev  ## format, lint, types, import rules, docs in step, alerts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m winnow.settings_page --check docs/configuration.md
+	$(BIN)/python -m winnow.metrics_page --check docs/metrics.md
 	$(BIN)/python deploy/grafana/make_dashboards.py --check
 	deploy/prometheus/check.sh
-	$(BIN)/python -m winnow.metrics_page --check docs/metrics.md
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -29,8 +29,8 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/python -m winnow.settings_page docs/configuration.md
-	$(BIN)/python deploy/grafana/make_dashboards.py
 	$(BIN)/python -m winnow.metrics_page docs/metrics.md
+	$(BIN)/python deploy/grafana/make_dashboards.py
 
 bench: bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow bench-denoise  ## every benchmark
 

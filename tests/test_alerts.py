@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from winnow.metrics_page import described
+from tests.metric_names import HISTOGRAMS, PROMISED
 
 ROOT = Path(__file__).parents[1]
 PROMETHEUS = ROOT / "deploy/prometheus"
@@ -31,8 +31,6 @@ FAULTS: list[dict[str, Any]] = [
     for fault in yaml.safe_load(path.read_text())["tests"]
 ]
 RUNBOOK = (ROOT / "docs/operations.md").read_text().partition("\n## Alerts\n")[2]
-SHOWN = {metric.name for metric in described() if metric.name.startswith("winnow_")}
-HISTOGRAMS = {metric.name for metric in described() if metric.kind == "histogram"}
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is a part of Prometheus")
 _EVERYTHING = 'count by (alertname) (ALERTS{alertstate="firing"})'
 
@@ -93,13 +91,13 @@ def test_every_alert_is_fired_by_a_test_that_bears_its_name() -> None:
 
 def test_rules_ask_only_for_metrics_that_are_shown_and_for_what_other_rules_record() -> None:
     for rule in ALL_RULES:
-        assert used(rule["expr"]) <= SHOWN, rule
+        assert used(rule["expr"]) <= PROMISED, rule
         assert recorded(rule["expr"]) <= RECORDED, rule
 
 
 def test_no_series_of_a_test_is_one_that_nobody_shows() -> None:
     series = [line["series"] for test in (HEALTHY, *FAULTS) for line in test["input_series"]]
-    assert set().union(*map(used, series)) <= SHOWN
+    assert set().union(*map(used, series)) <= PROMISED
 
 
 @needs_promtool

@@ -22,8 +22,8 @@ from service.acknowledged import TENTH_MS
 from service.app import build
 from service.observed import versioned
 from service.settings import ServiceSettings
+from tests.metric_names import HISTOGRAMS, PROMISED
 from tests.service.conftest import running_service, until
-from tests.test_alerts import HISTOGRAMS, SHOWN
 from trainer.app import make_worker
 from trainer.metrics import TrainerMetrics
 from trainer.settings import TrainerSettings
@@ -191,5 +191,5 @@ def test_a_stale_page_fails_the_check_with_its_remedy(tmp_path: Path, capsys: py
 
 @pytest.mark.parametrize("path", TELLING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_page_a_panel_and_a_rule_name_only_metrics_that_exist(path: Path) -> None:
-    known = SHOWN | {f"{name}{part}" for name in HISTOGRAMS for part in ("_bucket", "_sum", "_count")}
+    known = PROMISED | {f"{name}{part}" for name in HISTOGRAMS for part in ("_bucket", "_sum", "_count")}
     assert set(re.findall(r"\bwinnow_[a-z0-9_]+\b", path.read_text())) <= known
