@@ -6,6 +6,7 @@ That every metric stands in a panel or a rule, and that those ask for no other, 
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from contract.events import Action
 from service.acknowledged import TENTH_MS
 from service.app import build
+from service.observed import versioned
 from service.settings import ServiceSettings
 from tests.metric_names import HISTOGRAMS, PROMISED
 from tests.service.conftest import running_service, until
@@ -153,12 +155,20 @@ def test_a_name_ends_in_its_unit_or_has_a_reason_not_to() -> None:
 def test_a_process_exposes_fewer_series_than_the_bound_whatever_it_is_asked(home: Path) -> None:
     service = build(ServiceSettings(home=home, prove_apart=False))
     metrics = service.door.metrics
-    paths = {route.path for app in (service.app, service.admin) for route in app.routes if isinstance(route, Route)}
+    paths = paths_of(service.app.routes) | paths_of(service.admin.routes)
+    assert {"/v1/score", "/v1/models/{version}", "/metrics", "/admin/models:rollback"} <= paths
     for path in (*paths, "other"):
         for status in (0, 200, 300, 400, 500):
             metrics.answered_aside(path, status, 0.1)
     for registry in (metrics.registry, TrainerMetrics().registry):
         assert 100 < count_series(registry) < MOST_SERIES
+
+
+def paths_of(routes: Sequence[BaseRoute]) -> set[str]:
+    """The templates of all routes, those of routers that were included too."""
+    included = [route.original_router.routes for route in routes if hasattr(route, "original_router")]
+    own = {versioned(route.path) for route in routes if isinstance(route, Route)}
+    return own.union(*map(paths_of, included))
 
 
 def count_series(registry: CollectorRegistry) -> int:

@@ -37,7 +37,7 @@ def described() -> list[Described]:
     """Return every metric of either process, in the order of their names."""
     service = Metrics()
     service.follow(lambda: PriorModel(0.02))
-    service.open_hot(_ONE_ROUTE)
+    service.open_route(_ONE_ROUTE)
     registries = dict(zip(_PROCESSES, (service.registry, TrainerMetrics().registry), strict=True))
     found = [one for process, registry in registries.items() for one in _of(process, registry)]
     return sorted(found, key=lambda one: (one.process, one.name))
