@@ -198,6 +198,34 @@ class FeedbackAccepted(BaseModel):
     event_ids: list[str] = Field(description="In the order sent.", examples=[["0190a5c2-8b1e-7cc3-98c4-dc0c0c07398f"]])
 
 
+class ReceiptTrained(BaseModel):
+    """How an event was learned."""
+
+    checkpoint: int | None = Field(
+        description="The first that has it; null in rows of an earlier release.", examples=[12]
+    )
+    held_out: bool = Field(description="Whether it only judges: two in a hundred train nothing.", examples=[False])
+    capped: bool = Field(description="Whether its user had said too much for it to count in full.", examples=[False])
+
+
+class ReceiptServed(BaseModel):
+    """The first version that was served and had learned up to an event."""
+
+    version: str = Field(examples=["000042"])
+    promoted_ms: int = Field(description="Epoch ms at which it became the champion.", examples=[1795593602000])
+
+
+class Receipt(BaseModel):
+    """Answer of `GET /v1/feedback/{event_id}`."""
+
+    event_id: str = Field(examples=["0190a5c2-8b1e-7cc3-98c4-dc0c0c07398f"])
+    state: Literal["accepted", "trained", "served", "dead_letter"] = Field(examples=["served"])
+    accepted_ms: int = Field(description="Epoch ms at which the log took it.", examples=[1795593600120])
+    trained: ReceiptTrained | None = Field(description="Once it is learned.")
+    served: ReceiptServed | None = Field(description="Once a version that has it was served.")
+    dead_letter: str | None = Field(description="Why it was put aside, if it was.", examples=[None])
+
+
 class ModelSummary(BaseModel):
     """One version of the registry."""
 

@@ -32,6 +32,7 @@ class Role(StrEnum):
     FEEDBACK = "feedback"
     ADMIN = "admin"
     METRICS = "metrics"
+    CONSOLE = "console"  # to look at everything the console shows, and change nothing
 
 
 class KeyLimits(BaseModel):

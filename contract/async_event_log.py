@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 
 from contract.errors import LogFull, LogUnavailable
 from contract.event_log import append_arguments, stream_key
+from contract.overrides import KEPT, OVERRIDES_KEY, Override, override_fields
 
 
 class AsyncEventLog:
@@ -34,9 +35,10 @@ class AsyncEventLog:
         """Let go of the connections."""
         await self._redis.aclose()
 
-    async def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
+    async def append(self, blocks: Mapping[int, tuple[int, bytes]], override: Override | None = None) -> None:
         """Append {partition: (events, block)} in one transaction; return once the server confirms it is on disk.
 
+        An `override`, which says who decided the event, goes into the same transaction.
         Raises LogUnavailable if there is no confirmation in time (the append may still happen: retry with the same
         event ids), LogFull if a partition holds `max_entries`.
         """
@@ -46,6 +48,8 @@ class AsyncEventLog:
                 async with self._redis.pipeline(transaction=True) as pipe:
                     for partition, (count, block) in blocks.items():
                         pipe.xadd(stream_key(partition), append_arguments(count, block))
+                    if override is not None:
+                        pipe.xadd(OVERRIDES_KEY, override_fields(override), maxlen=KEPT)
                     self._unasked.subtract(blocks.keys())
                     await pipe.execute()
         except (redis.RedisError, TimeoutError, OSError) as error:

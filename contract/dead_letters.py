@@ -66,6 +66,12 @@ class DeadLetters:
         """Return every letter, oldest first, each source once."""
         return list({letter.source: letter for _, letter in self._rows()}.values())
 
+    def each(self) -> Iterator[DeadLetter]:
+        """Yield every letter, oldest first, a few in memory at a time. Raises LogUnavailable."""
+        with translated():
+            for _, letter in self._rows():
+                yield letter
+
     @translated()
     def find(self, source: str) -> DeadLetter | None:
         """Return the letter of a source."""

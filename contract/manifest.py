@@ -9,6 +9,7 @@ nothing else but, for a delta, the one version that it stands on: no code of the
     users.history.bin   only where `history` > 0: int32 item rows [rows of users, history] (see contract.histories)
     belief.json         what turns a logit and a watch into the probability of relevance (see contract.belief)
     probe.json          rows and the outputs they must give
+    judgement.json      what the gate said, in figures (see contract.judgement); nobody needs it to serve
 
 Of a pair there are the plain terms, which need no graph:
 
@@ -167,6 +168,14 @@ def read_manifest(directory: Path) -> Manifest:
     if manifest.seal is not None and manifest.seal != sealed(manifest).seal:
         raise VersionCorrupt(f"version {directory.name}: {MANIFEST_FILE} is not what was sealed; stage it again")
     return manifest
+
+
+def through_ms_of(directory: Path) -> int:
+    """Return the log's time below which a version has learned everything; 0 if its manifest cannot be read."""
+    try:
+        return read_manifest(directory).trained_through.acknowledged_ms
+    except VersionCorrupt:
+        return 0
 
 
 def verify_files(directory: Path, manifest: Manifest) -> None:

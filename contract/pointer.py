@@ -28,6 +28,7 @@ class Champion:
     who: str = ""  # "" in lines of an earlier release
     act: str = ""  # promote, pin, unpin or rollback; "" in lines of an earlier release
     replaced: str | None = None  # the champion until then
+    through_ms: int = 0  # the log's time below which the version has learned everything; 0 where that is not known
 
 
 def parse_champion(content: bytes) -> Champion:

@@ -17,17 +17,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 from contract.durable import sync_directory, sync_file
 from contract.errors import ChampionPinned, RegistryError, VersionCorrupt, VersionNotFound
-from contract.manifest import Manifest, read_manifest, verify_files
+from contract.manifest import Manifest, read_manifest, through_ms_of, verify_files
 from contract.noted import Noted, read_noted, write_noted
 from contract.pointer import TRAINER, Champion, known_changes, parse_champion, read_history, way_back, write_change
 
-CHAMPION_FILE = "champion.json"
+CHAMPION_FILE, HISTORY_FILE = "champion.json", "history.jsonl"
 
 
 class Registry:
@@ -50,7 +50,7 @@ class Registry:
 
     @property
     def _history_file(self) -> Path:
-        return self.directory / "history.jsonl"
+        return self.directory / HISTORY_FILE
 
     def champion(self) -> Champion | None:
         """Return the champion, or None before the first promotion."""
@@ -132,9 +132,8 @@ class Registry:
             current = self.champion()
             if current is None:
                 raise VersionNotFound("there is no champion to unpin")
-            return self._write(
-                Champion(current.version, current.previous, False, why, _now_ms(), who, "unpin", current.version)
-            )
+            version, before = current.version, current.previous
+            return self._write(Champion(version, before, False, why, _now_ms(), who, "unpin", version))
 
     def lift(self, version: str, why: str, *, who: str = TRAINER) -> bool:
         """Unpin the champion if it is still `version`, pinned by `who`; return whether it was. Others' pins stay."""
@@ -273,7 +272,8 @@ class Registry:
         pinned = act in ("pin", "rollback")
         return self._write(Champion(version, previous, pinned, why, _now_ms(), who, act, replaced))
 
-    def _write(self, champion: Champion) -> Champion:
+    def _write(self, change: Champion) -> Champion:
+        champion = replace(change, through_ms=through_ms_of(self.versions_directory / change.version))
         write_change(self.champion_file, self._history_file, champion)
         return champion
 

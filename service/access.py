@@ -15,7 +15,7 @@ Needed = frozenset[Role] | None
 
 OPEN: Needed = None
 ANY_KEY: Needed = frozenset()
-_OPEN = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
+_OPEN = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/console"})
 _BY_PATH: dict[str, Needed] = {
     "/v1/feedback": frozenset({Role.FEEDBACK}),
     "/feedback": frozenset({Role.FEEDBACK}),
@@ -26,10 +26,14 @@ _BY_PATH: dict[str, Needed] = {
         frozenset({Role.SCORE}),
     ),
 }
-_BY_PREFIX: dict[str, Needed] = {
+_CONSOLE = frozenset({Role.CONSOLE, Role.ADMIN})
+_BY_PREFIX: dict[str, Needed] = {  # the first that fits
     "/v1/models/": frozenset({Role.SCORE, Role.ADMIN}),
+    "/v1/feedback/": frozenset({Role.FEEDBACK}),
     "/v2/": frozenset({Role.SCORE}),
     "/admin/": frozenset({Role.ADMIN}),
+    "/console/api/": _CONSOLE,
+    "/console/": OPEN,  # files without data
 }
 
 
@@ -43,9 +47,11 @@ def needed_for(path: str) -> Needed:
 
 
 def needed_for_admin(path: str) -> Needed:
-    """The same on the admin port, where everything but its probe and its metrics changes what is served."""
+    """The same on the admin port, where all but its probe, its metrics and the console changes what is served."""
     if path == "/livez":
         return OPEN
+    if path == "/console" or path.startswith("/console/"):
+        return needed_for(path)
     return frozenset({Role.METRICS, Role.ADMIN}) if path == "/metrics" else frozenset({Role.ADMIN})
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -20,10 +20,11 @@ from contract.errors import ChampionPinned, RegistryError, VersionCorrupt, Versi
 from contract.pointer import Champion
 from contract.registry import Registry
 from service import problems
-from service.access import is_loopback, needed_for_admin
+from service.access import needed_for_admin
 from service.health import Liveness
 from service.keys import Caller, KeyRing
 from service.limits import Limits
+from service.local_only import LocalOnly
 from service.metrics import Metrics
 from service.observed import Observed
 from service.parsing import parse_json, validate
@@ -49,16 +50,17 @@ class Changed(BaseModel):
     pinned: bool
 
 
-def admin_app(registry: Registry, keys: KeyRing, limits: Limits, metrics: Metrics) -> FastAPI:
-    """Return the application of the admin port."""
+def admin_app(
+    registry: Registry, keys: KeyRing, limits: Limits, metrics: Metrics, console: APIRouter | None = None
+) -> FastAPI:
+    """Return the application of the admin port, with the routes of the console if there is one."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_middleware(Observed, metrics=metrics, keys=keys, needed=needed_for_admin)
     problems.install(app)
+    local_only = [Depends(LocalOnly(keys))]
 
     async def change(request: Request, action: _Action, version: str = "") -> Changed:
         """Do what is asked, in a worker thread: the registry waits for its lock and for the disk."""
-        if keys.is_open and not is_loopback(request.url.hostname or ""):
-            raise HTTPException(403, "without API keys this port answers to localhost only; ask it by that name")
         why = await _reason_in(request, limits)
         caller: Caller = request.state.caller
         if version and not _VERSION.fullmatch(version):
@@ -67,22 +69,22 @@ def admin_app(registry: Registry, keys: KeyRing, limits: Limits, metrics: Metric
         log.info("champion_changed", action=action, version=champion.version, pinned=champion.pinned, by=caller.key_id)
         return Changed(champion=champion.version, previous=champion.previous, pinned=champion.pinned)
 
-    @app.post("/admin/models/{version}:promote")
+    @app.post("/admin/models/{version}:promote", dependencies=local_only)
     async def promote(request: Request, version: str) -> Changed:
         """Serve a version, until the trainer promotes a later one."""
         return await change(request, "promote", version)
 
-    @app.post("/admin/models/{version}:pin")
+    @app.post("/admin/models/{version}:pin", dependencies=local_only)
     async def pin(request: Request, version: str) -> Changed:
         """Serve a version and keep it."""
         return await change(request, "pin", version)
 
-    @app.post("/admin/models:unpin")
+    @app.post("/admin/models:unpin", dependencies=local_only)
     async def unpin(request: Request) -> Changed:
         """Let the trainer promote again."""
         return await change(request, "unpin")
 
-    @app.post("/admin/models:rollback")
+    @app.post("/admin/models:rollback", dependencies=local_only)
     async def rollback(request: Request) -> Changed:
         """Go back to the previous champion, and pin it."""
         return await change(request, "rollback")
@@ -97,6 +99,8 @@ def admin_app(registry: Registry, keys: KeyRing, limits: Limits, metrics: Metric
         """Return Prometheus' text format."""
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
+    if console is not None:
+        app.include_router(console)
     return app
 
 

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from contract.api import Problem, ScoreBatchRequest, ScoreRequest
 from contract.async_event_log import AsyncEventLog
+from contract.event_log import EventLog
 from contract.events import FeedbackEvent
+from contract.journal import TIMEOUT_S, Journal
 from contract.pseudonyms import Pseudonyms
 from contract.registry import Registry
 from contract.telemetry import configure_logs
@@ -24,6 +26,10 @@ from service.access import check_exposure
 from service.admin import admin_app
 from service.backlog import AppendBacklog, Backlog
 from service.connection import Door
+from service.console.feed import Feed
+from service.console.reading import Reader
+from service.console.tick import Pulse
+from service.console.wiring import Console, Parts
 from service.cors import Origins
 from service.exposures import Exposures
 from service.front import Front
@@ -36,10 +42,11 @@ from service.log_thread import LogThread
 from service.metrics import Metrics
 from service.prior import PriorModel
 from service.proving import Prover
+from service.receipts import receipt_routes
 from service.recent import RecentPositives
 from service.score import score_routes
 from service.scorer import Scorer
-from service.server import AdminServer, Server, acceptors, bind
+from service.server import AdminServer, Server, acceptors, bind, url_of
 from service.settings import ServiceSettings
 from service.slot import Slot
 
@@ -62,8 +69,11 @@ def create_app(settings: ServiceSettings) -> Front:
     return build(settings).app
 
 
-def build(settings: ServiceSettings) -> Service:
-    """Return everything that one process serves. Raises SetupError for keys or secrets that cannot be read."""
+def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
+    """Return everything that one process serves. Raises SetupError for keys or secrets that cannot be read.
+
+    `admin_url` is where the admin port answers, for the console to name.
+    """
     metrics = Metrics()
     registry = Registry(settings.registry_directory)
     prover = Prover() if settings.prove_apart else None
@@ -80,6 +90,12 @@ def build(settings: ServiceSettings) -> Service:
     event_log = LogThread(AsyncEventLog(url, timeout_s, settings.log_max_entries)) if url else None
     intake = feedback.intake_of(event_log, slot, recent, timeout_s, appends)
     log_watch = LogWatch(url, timeout_s, metrics)
+    journal = Journal(EventLog(url, TIMEOUT_S)) if url else None
+    feed = Feed(Pulse(metrics, slot, log_watch), journal)
+    door.on_drain.append(feed.end)
+    receipts = Reader(settings.home)
+    parts = Parts(keys, slot, recent, pseudonyms, event_log, limits, metrics, feed)
+    console = Console(settings, parts, admin_url, version("winnow-denoise")) if settings.console else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -90,12 +106,19 @@ def build(settings: ServiceSettings) -> Service:
                     tasks.create_task(slot.watch(settings.reload_poll_s)),
                     tasks.create_task(log_watch.watch(settings.log_poll_s)),
                     tasks.create_task(keys.watch(settings.api_keys_poll_s)),
+                    tasks.create_task(feed.watch()),
+                    tasks.create_task(feed.follow()),
                 ]
                 yield
                 for task in running:
                     task.cancel()
+        receipts.close()
+        if console is not None:
+            console.close()
         await intake.close()  # what a caller gave up waiting for is stored all the same
         log_watch.close()
+        if journal is not None:
+            journal.close()
         if event_log is not None:
             await event_log.close()
 
@@ -118,15 +141,19 @@ def build(settings: ServiceSettings) -> Service:
     app.include(score_routes(slot, scorer, exposures, settings))
     app.include(inference_routes(slot, scorer, limits, settings))
     app.include(feedback.feedback_routes(intake, pseudonyms, exposures, settings, metrics))
+    app.include(receipt_routes(receipts, url))
     app.include(label_routes(slot, pseudonyms, settings, metrics))
     app.include(models.model_routes(slot, registry))
     app.include(health_routes(slot, log_watch, metrics, lambda: door.is_draining))
+    if console is not None:
+        app.include(console.routes(on_admin_port=False))
     examples = {"FeedbackEvent": feedback.EXAMPLE, "Manifest": models.EXAMPLE.model_dump(mode="json")}
     bodies: list[type[BaseModel]] = [ScoreRequest, ScoreBatchRequest, FeedbackEvent, feedback.FeedbackBatch, Problem]
     openapi.install(app, bodies, examples)
     door.hot_paths = app.hot_paths
     admin_door = Door(Backlog(settings.max_queue_s), metrics, settings.header_timeout_s)
-    return Service(app, admin_app(registry, keys, limits, metrics), door, admin_door)
+    admin = admin_app(registry, keys, limits, metrics, console.routes(on_admin_port=True) if console else None)
+    return Service(app, admin, door, admin_door)
 
 
 def serve(settings: ServiceSettings, announce: Path | None = None) -> None:
@@ -141,10 +168,11 @@ def serve(settings: ServiceSettings, announce: Path | None = None) -> None:
     if announce is not None:
         announce.unlink(missing_ok=True)
     listener = bind(settings.host, settings.port, "WINNOW_PORT")
-    service = build(settings)
-    admin = None
+    admin_listener = admin = None
     if settings.admin_port is not None:
         admin_listener = bind(settings.admin_host, settings.admin_port, "WINNOW_ADMIN_PORT")
+    service = build(settings, url_of(admin_listener) if admin_listener else None)
+    if admin_listener is not None:
         admin = AdminServer(service.admin, service.admin_door, settings, admin_listener)
     # uvicorn raises the signal that stopped it once more at the end, which would kill a process that ended well.
     for stop in (signal.SIGTERM, signal.SIGINT):

@@ -7,6 +7,7 @@ answer. A connection that is refused stays open: to open one costs both sides mo
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +18,7 @@ from service.problems import SECURITY_HEADERS, problem_bytes
 from service.request_ids import new_request_id
 
 ARRIVED = "winnow.arrived"  # in a scope: the backlog counts it
+HANG_UP = "winnow.hang-up"  # in a scope: breaks the connection off, whatever waits to be sent
 SHED = "winnow.shed"  # in a scope: it arrived while the backlog was long
 FEEDBACK = "/v1/feedback"  # label of the route whose requests wait for the event log too
 MAX_HEAD_BYTES = 32_768
@@ -45,11 +47,18 @@ class Door:
         self.metrics = metrics
         self.head_timeout_s = head_timeout_s
         self.is_draining = False
+        self.on_drain: list[Callable[[], None]] = []
         self.hot_paths: dict[bytes, str] = {}  # path -> label of its route
 
     def is_shut_for(self, label: str) -> bool:
         """Whether one more request for the route would wait too long."""
         return self.backlog.is_long or (self.appends.is_long and label == FEEDBACK)
+
+    def drain(self) -> None:
+        """Say that this process is about to stop."""
+        self.is_draining = True
+        for tell in self.on_drain:
+            tell()
 
     def connection_class(self) -> type["Connection"]:
         """Return the protocol for uvicorn, which makes one object of it a connection."""
@@ -123,6 +132,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request."""
         self._in_head, self._head_bytes = False, 0
+        self.scope[HANG_UP] = self.transport.abort  # type: ignore[literal-required]
         if self._head_timer is not None:
             self._head_is_here()
         backlog = self.door.backlog

@@ -1,6 +1,7 @@
 """Probes and metrics: is it alive, can it score, does its log answer."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from fastapi import APIRouter, Response
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from contract.api import ServingModel
 from contract.errors import LogUnavailable
-from contract.event_log import EventLog
+from contract.event_log import EventLog, Lag
 from service.metrics import Metrics
 from service.openapi import problems
 from service.problems import RETRY_AFTER
@@ -39,12 +40,17 @@ class LogWatch:
     def __init__(self, url: str | None, timeout_s: float, metrics: Metrics) -> None:
         """Watch the log at `url`; without one it never answers."""
         self.answers = False
+        self.lag_entries: int | None = None  # stored and in no checkpoint yet
+        self.oldest_untrained_s: float | None = None  # how long the oldest of them has waited, 0 without
         self._log = EventLog(url, timeout_s) if url else None
         self._metrics = metrics
 
     async def look(self) -> None:
         """Ask the log once, in a worker thread and with its deadline."""
-        self.answers = self._log is not None and await asyncio.to_thread(_answers, self._log)
+        lag = None if self._log is None else await asyncio.to_thread(_lag_of, self._log)
+        self.answers = lag is not None
+        self.lag_entries = None if lag is None else lag.entries
+        self.oldest_untrained_s = None if lag is None else _waited_s(lag)
         self._metrics.log_up.set(self.answers)
 
     async def watch(self, poll_s: float) -> None:
@@ -84,9 +90,13 @@ def health_routes(slot: Slot, log_watch: LogWatch, metrics: Metrics, is_draining
     return router
 
 
-def _answers(event_log: EventLog) -> bool:
+def _lag_of(event_log: EventLog) -> Lag | None:
+    """Ask the log what waits in it; None where it does not answer."""
     try:
-        event_log.ping()
+        return event_log.lag(event_log.published())
     except (LogUnavailable, RedisError):
-        return False
-    return True
+        return None
+
+
+def _waited_s(lag: Lag) -> float:
+    return 0.0 if lag.oldest_ms is None else max(time.time() - lag.oldest_ms / 1000, 0.0)

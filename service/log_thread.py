@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 
 from contract.async_event_log import AsyncEventLog
+from contract.overrides import Override
 
 
 class LogThread:
@@ -24,9 +25,9 @@ class LogThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    async def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
+    async def append(self, blocks: Mapping[int, tuple[int, bytes]], override: Override | None = None) -> None:
         """Append, and raise, as the log does."""
-        await self._there(self._log.append(blocks))
+        await self._there(self._log.append(blocks, override))
 
     async def close(self) -> None:
         """Let go of the connections and end the thread."""

@@ -45,10 +45,11 @@ class Metrics:
         )
         self.refused = self._tally("winnow_model_refused_total", "Versions refused.")
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count one request that `route` answered with `status`, `seconds` after its head came."""
+    def answered(self, route: str, status: int, seconds: float | None) -> None:
+        """Count one request that `route` answered with `status`, `seconds` after its head came; None is not timed."""
         self.requests[route, f"{status // 100}xx"].inc()
-        self.request_seconds[(route,)].observe(seconds)
+        if seconds is not None:
+            self.request_seconds[(route,)].observe(seconds)
 
     def follow(self, current: Callable[[], Servable]) -> None:
         """Describe the servable in use, whichever it is when someone looks."""

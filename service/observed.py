@@ -18,6 +18,7 @@ from service.problems import SECURITY_HEADERS, problem_response
 from service.request_ids import request_id_of
 
 _ALIASES = ("/score", "/score:batch", "/feedback", "/labels")
+UNTIMED = "untimed"  # in a scope's state: the answer lasts as long as its reader stays, which is no latency
 log = structlog.get_logger()
 
 
@@ -47,7 +48,9 @@ class Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = [header for header in message.get("headers", ()) if header[0] != b"x-request-id"]
-                message["headers"] = [*own, *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+                said = {name for name, _ in own}  # the console's pages are no data, and have rules of their own
+                more = [header for header in SECURITY_HEADERS if header[0] not in said]
+                message["headers"] = [*own, *more, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -61,7 +64,7 @@ class Observed:
                 raise
             await problem_response(error, request_id)(scope, receive, send_with_id)
         finally:
-            self._metrics.answered(route_of(scope), status, time.perf_counter() - started)
+            self._metrics.answered(route_of(scope), status, None if UNTIMED in state else time.perf_counter() - started)
 
     def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> HTTPException | None:
         """Note who calls; return why they may not, if so."""

@@ -3,6 +3,7 @@
 JSON is parsed before it is validated, so that counts are bounded before they cost anything.
 """
 
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -53,25 +54,27 @@ def check_fields(values: object) -> None:
             )
 
 
-def validate(model: type[_Body], value: object) -> _Body:
+def validate(
+    model: type[_Body], value: object, problem: str = "the body is not valid; see errors, and /openapi.json"
+) -> _Body:
     """Return `value` as a body of type `model`. Raises InvalidBody with the first errors and their paths."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InvalidBody("the body is not valid; see errors, and /openapi.json", _listed(error)) from None
+        raise InvalidBody(problem, _listed(error, _FIELDS | model.model_fields.keys())) from None
 
 
-def _listed(error: ValidationError) -> list[dict[str, str]]:
+def _listed(error: ValidationError, fields: AbstractSet[str]) -> list[dict[str, str]]:
     if error.error_count() > _ERRORS_LISTABLE:
         return [{"field": "body", "problem": f"{error.error_count()} things are wrong with it"}]
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    listed = ({"field": _path(one["loc"]), "problem": _say(one["type"], one["msg"])} for one in found)
+    listed = ({"field": _path(one["loc"], fields), "problem": _say(one["type"], one["msg"])} for one in found)
     return list({tuple(one.items()): one for one in listed}.values())[:ERRORS_SHOWN]
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def _path(location: tuple[int | str, ...], fields: AbstractSet[str]) -> str:
     """Name the place by indexes and our own field names only: other names may have come from the caller."""
-    return ".".join(str(part) for part in location if isinstance(part, int) or part in _FIELDS) or "body"
+    return ".".join(str(part) for part in location if isinstance(part, int) or part in fields) or "body"
 
 
 def _say(kind: str, message: str) -> str:

@@ -5,21 +5,18 @@ processes, is left for later.
 """
 
 import os
-import select
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from contract.errors import ProofUnfinished, VersionCorrupt
+from service.apart import Apart, Closed, Died, Late, command_of
 from service.proven import Proven
-from service.prover import LENGTH, Answer, Asked, frame
+from service.prover import Answer, Asked
 
 _DEADLINE_S = 60.0
 _PATIENCE_S = 2.0
@@ -28,22 +25,13 @@ _LEAST_BYTES_PER_S = 5 << 20  # at the lowest priority, on a machine with little
 _BY_ITSELF = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP}
 _TRIES = 2
 _LONGEST_REST_S = 10.0
-_ROOT = Path(__file__).parents[1]
-_COMMAND = (sys.executable, "-P", "-m", "service.prover")
+_COMMAND = command_of("service.prover")
 log = structlog.get_logger()
 
 
 def rest_s(failures: int) -> float:
     """Return the pause after so many failures in a row, in which no process is started or asked."""
     return min(_LONGEST_REST_S, 0.25 * 2.0 ** min(failures - 1, 30))
-
-
-class _Died(Exception):
-    """The process ended before it answered."""
-
-
-class _Late(Exception):
-    """The process has not answered in time."""
 
 
 class Prover:
@@ -58,20 +46,16 @@ class Prover:
         """
         self._deadline_s = deadline_s
         self._patience_s = patience_s
-        self._command = list(command)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stands_back = False
-        self._closed = False
+        self._apart = Apart(command, lambda pid: log.info("prover_started", pid=pid))
         self._failures = 0  # in a row
         self._rests_until_s = 0.0
         self._why = ""
-        self._starting = threading.Lock()  # held while the process is started or ended
         self._asking = threading.Lock()
 
     @property
     def pid(self) -> int | None:
         """The process, if one was started."""
-        return self._process.pid if self._process else None
+        return self._apart.pid
 
     def prove(self, directory: Path) -> Proven:
         """Return the files of a version that is sound. Blocks: call it in a worker thread.
@@ -97,12 +81,9 @@ class Prover:
 
     def close(self) -> None:
         """End the process for good, whatever it is at."""
-        with self._starting:
-            self._closed = True
-            if self._process is not None:
-                self._process.kill()
+        self._apart.close()
         with self._asking:  # who asks has seen it die, and nobody reads from it any more
-            self._end()
+            self._apart.end()
 
     def _try(self, directory: Path) -> Proven:
         size = _bytes_of(directory)
@@ -110,18 +91,18 @@ class Prover:
         patient_s = min(longest_s, self._patience_s + size / _PATIENT_BYTES_PER_S)
         deaths = status = 0
         while deaths < _TRIES:
-            stands_back = self._stands_back
+            stands_back = self._apart.has_answered
             asked = Asked(directory=directory.absolute(), deadline_s=patient_s if stands_back else longest_s)
             try:
                 return _proven(self._ask(asked))
-            except _Late as error:
-                self._end()
+            except Late as error:
+                self._apart.end()
                 if not stands_back:
                     raise ProofUnfinished("the proving process did not answer in time and was ended") from error
                 continue  # a new one does not stand back before its first answer
-            except (_Died, BrokenPipeError):
-                deaths, status = deaths + 1, self._end()
-            if self._closed:
+            except Died:
+                deaths, status = deaths + 1, self._apart.end()
+            if self._apart.is_closed:
                 raise ProofUnfinished("the service is stopping")
             log.warning("prover_died", version=directory.name, status=status)
             if -status not in _BY_ITSELF:
@@ -130,69 +111,15 @@ class Prover:
         raise VersionCorrupt(f"version {directory.name}: it kills the process that opens it ({name}, {_TRIES} times)")
 
     def _ask(self, asked: Asked) -> Answer:
-        process = self._running()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(frame(asked))
-        process.stdin.flush()
-        ends_s = time.monotonic() + asked.deadline_s
-        (length,) = LENGTH.unpack(self._read(process.stdout.fileno(), LENGTH.size, ends_s))
-        answer = Answer.model_validate_json(self._read(process.stdout.fileno(), length, ends_s))
-        self._stands_back = True
-        return answer
-
-    def _read(self, descriptor: int, length: int, ends_s: float) -> bytes:
-        found = b""
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        while len(found) < length:
-            if not waiting.poll(max(0.0, ends_s - time.monotonic()) * 1000):
-                raise _Late
-            part = os.read(descriptor, length - len(found))
-            if not part:
-                raise _Died
-            found += part
-        return found
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._process.poll() is not None:
-            self._end()
-        with self._starting:
-            if self._closed:
-                raise ProofUnfinished("the service is stopping")
-            if self._process is None:
-                try:
-                    self._process = self._start()
-                except OSError as error:
-                    raise ProofUnfinished(
-                        f"no proving process can be started ({error.strerror}); allow one more process and 50 MB, or "
-                        "set WINNOW_PROVE_APART=false"
-                    ) from error
-            return self._process
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        search = filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(search), "OPENBLAS_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            self._command,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the service; and see `_stand_back` of the process
-        )
-        log.info("prover_started", pid=process.pid)
-        return process
-
-    def _end(self) -> int:
-        """End the process if there is one; return its exit status."""
-        with self._starting:
-            process, self._process, self._stands_back = self._process, None, False
-            if process is None:
-                return 0
-            process.kill()  # no harm to one that has died: its status stays what it is
-            with suppress(BrokenPipeError):
-                process.communicate()
-            return process.returncode
+        try:
+            return Answer.model_validate_json(self._apart.ask(asked.model_dump_json().encode(), asked.deadline_s))
+        except Closed:
+            raise ProofUnfinished("the service is stopping") from None
+        except OSError as error:
+            raise ProofUnfinished(
+                f"no proving process can be started ({error.strerror}); allow one more process and 50 MB, or "
+                "set WINNOW_PROVE_APART=false"
+            ) from error
 
 
 def _proven(answer: Answer) -> Proven:

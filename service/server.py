@@ -33,7 +33,7 @@ class AdminServer(uvicorn.Server):
     def __init__(self, app: ASGIApp, door: Door, settings: ServiceSettings, listener: socket.socket) -> None:
         """Serve `app` on `listener`."""
         super().__init__(_config(app, door, settings, lifespan=False))
-        self.url = _url_of(listener)
+        self.url = url_of(listener)
         self._listener = listener
 
     async def begin(self) -> None:
@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
         super().__init__(_config(app, door, settings, lifespan=True))
         self._door = door
         self._grace_s = settings.drain_grace_s
-        self._urls = {"url": _url_of(listener)} | ({"admin_url": admin.url} if admin else {})
+        self._urls = {"url": url_of(listener)} | ({"admin_url": admin.url} if admin else {})
         self._announce = announce
         self._admin = admin
 
@@ -83,7 +83,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that this process is about to stop, wait the grace, then stop."""
-        self._door.is_draining = True
+        self._door.drain()
         log.info("service_stopping", grace_s=self._grace_s)
         await asyncio.sleep(self._grace_s)
         await super().shutdown(sockets)
@@ -136,7 +136,8 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """Return where a socket is reached from this machine."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"

@@ -51,6 +51,9 @@ class AccessSettings(TelemetrySettings):
         le=65_535,
         description="TCP port for changing what is served, apart from the callers' port; 0 takes a free one.",
     )
+    console: bool = Field(
+        default=True, description="Show the console at /console, and on the admin port let it change things."
+    )
 
 
 class ServiceSettings(LogSettings, IdSettings, AccessSettings):

@@ -7,6 +7,7 @@ either the file is not there, or it is refused by its size.
 from contract.belief import BELIEF_FILE
 from contract.errors import VersionCorrupt
 from contract.histories import HISTORY_FILE
+from contract.judgement import JUDGEMENT_FILE, MAX_JUDGEMENT_BYTES
 from contract.manifest import MODEL_FILE, PROBE_FILE, Manifest
 from contract.space import SPACES, TERMS
 from service.graph_file import MAX_GRAPH_BYTES
@@ -20,7 +21,7 @@ _FLOAT, _ROW, _KEY = 4, 4, 8
 def check_sizes(manifest: Manifest) -> None:
     """Raise VersionCorrupt naming the first file that no version has, that is missing, or is larger than it can be."""
     bounds = {MODEL_FILE: MAX_GRAPH_BYTES, BELIEF_FILE: MAX_BELIEF_BYTES, PROBE_FILE: MAX_PROBE_BYTES}
-    bounds |= _tables(manifest)
+    bounds |= {JUDGEMENT_FILE: MAX_JUDGEMENT_BYTES} | _tables(manifest)
     required = {MODEL_FILE, BELIEF_FILE, PROBE_FILE, *([HISTORY_FILE] if manifest.layout.history else [])}
     if missing := required - manifest.files.keys():
         raise VersionCorrupt(f"it needs {min(missing)}, which is not in the manifest")

@@ -33,18 +33,18 @@ class Tally:
 class Spread:
     """One histogram."""
 
-    __slots__ = ("_bounds", "counts", "since", "sum")
+    __slots__ = ("bounds", "counts", "since", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """Start empty; `bounds` ascend, and each is the largest value of its bucket."""
-        self._bounds = bounds
+        self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)  # the last for what is over all bounds
         self.sum = 0.0
         self.since = time.time()
 
     def observe(self, value: float) -> None:
         """Take in one value."""
-        self.counts[bisect_left(self._bounds, value)] += 1
+        self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
 

@@ -12,10 +12,12 @@ import torch
 from contract.dead_letters import DeadLetters
 from contract.errors import SetupError
 from contract.event_log import EventLog
+from contract.journal import TIMEOUT_S, Journal
 from contract.registry import Registry
 from contract.telemetry import configure_logs
 from trainer import loop
 from trainer.checkpoint import CheckpointStore
+from trainer.chronicle import Chronicle
 from trainer.gate_policy import read_policy
 from trainer.label_log import LabelLog
 from trainer.metrics import TrainerMetrics
@@ -69,6 +71,7 @@ def make_worker(settings: TrainerSettings) -> Worker:
         TrainerMetrics(),
         Suspects(settings.home / "suspects"),
         DeadLetters(event_log, settings.dead_letters_most, settings.dead_letters_days),
+        Chronicle(Journal(EventLog(settings.redis_url, TIMEOUT_S)), acting=settings.meta != "none"),
     )
 
 

@@ -22,6 +22,7 @@ from contract.durable import write_atomically
 from contract.errors import CheckpointError
 from contract.event_log import BEGINNING, Anchors, Position, StreamId
 from contract.hashing import PARTITIONS
+from trainer.settings import LearnerSettings, TrainerSettings
 
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{64})\.safetensors")
 _ACCOUNT = "winnow"
@@ -169,6 +170,13 @@ class _Reached:
 def fingerprint(settings: Mapping[str, Any]) -> str:
     """Return a digest of the settings that fix the shape and meaning of a state."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def fingerprint_of(settings: TrainerSettings) -> str:
+    """Return the digest for a trainer: the device, Inverse Gradient's cadence and the holdout's share may change."""
+    free = {"device", "meta", "meta_inner", "meta_rate", "meta_every", "holdout_share"}
+    shaping = settings.model_dump(include=set(LearnerSettings.model_fields) - free)
+    return fingerprint(shaping | {"dedupe_events": settings.dedupe_events})
 
 
 def _facts(content: bytes) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 REJECT means the version is wrong or worse and goes to quarantine; HOLD means it may be fine but there is not enough to
 say, and the champion stays; PROMOTE means every condition holds. Every condition that fails gives a reason.
 
-A figure that is NaN holds no bound, so conditions read `not figure <= bound`. Two are NaN where there is nothing to
-say, and are not asked: the champion's AUC where no champion can be opened, and the rate factor of a window without
-positives. The AUC is only asked of a holdout with enough positives.
+A figure that is NaN holds no bound: `figure <= bound` is false of it. Two are NaN where there is nothing to say, and
+are not asked: the champion's AUC where no champion can be opened, and the rate factor of a window without positives.
+The AUC is only asked of a holdout with enough positives. A gate that is not asked holds.
 """
 
 import math
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from contract.judgement import GateFigure, GateFigures, finite_or_none
 
 
 class Verdict(StrEnum):
@@ -73,67 +75,133 @@ class CandidateReport:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """One condition, asked of one candidate."""
+
+    name: str  # the bound of GatePolicy that it asks, or `finite`
+    figure: float  # what is beside the bound; nan where it is not asked or cannot be told
+    bound: float
+    verdict: Verdict  # what it gives where it does not hold
+    holds: bool
+    reason: str  # for where it does not hold
+
+
+GATES = (
+    "finite", "max_parity_gap", "max_bytes", "max_auc_drop", "min_auc", "min_events", "max_ece", "max_rate_factor",
+    "max_log_loss_ratio", "max_pseudo_label_share", "max_target_one_sidedness",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """A verdict and its reasons."""
+    """A verdict and its reasons, and every gate behind it."""
 
     verdict: Verdict
     reasons: list[str]
+    gates: tuple[Gate, ...]
 
 
 def judge_candidate(report: CandidateReport, policy: GatePolicy) -> Judgement:
     """Judge a candidate by every gate; the severest verdict wins."""
-    rejections = [
-        reason
-        for fails, reason in [
-            (not report.finite, "a table or an answer is not finite"),
-            (
-                not report.parity_gap <= policy.max_parity_gap,
-                f"parity: onnxruntime is {report.parity_gap:.2g} from torch, the bound is {policy.max_parity_gap:.2g}",
-            ),
-            (
-                report.bytes > policy.max_bytes,
-                f"size: {report.bytes} bytes, the bound is {policy.max_bytes}",
-            ),
-            (_is_worse(report, policy), _worse_reason(report)),
-            (
-                _is_no_better_than_chance(report, policy),
-                f"quality: holdout AUC {report.holdout_auc:.4f} on {report.holdout_positives} positives, "
-                f"the bound is {policy.min_auc:g}",
-            ),
+    gates = (*_rejecting(report, policy), *_holding(report, policy))
+    failed = [gate for gate in gates if not gate.holds]
+    if not failed:
+        return Judgement(Verdict.PROMOTE, ["every gate holds"], gates)
+    rejects = any(gate.verdict is Verdict.REJECT for gate in failed)
+    return Judgement(Verdict.REJECT if rejects else Verdict.HOLD, [gate.reason for gate in failed], gates)
+
+
+def unfit(reason: str) -> Gate:
+    """Return the gate of a learner with numbers that are not finite: nothing else is asked of it."""
+    return Gate("finite", 0.0, 1.0, Verdict.REJECT, False, reason)
+
+
+def _rejecting(report: CandidateReport, policy: GatePolicy) -> list[Gate]:
+    """Return the gates that a version which is wrong or worse does not pass."""
+    told = report.holdout_positives >= policy.min_holdout_positives
+    beside = told and not math.isnan(report.champion_holdout_auc)
+    drop = report.champion_holdout_auc - report.holdout_auc if beside else math.nan
+    most_drop = max(policy.max_auc_drop, 2 * report.holdout_auc_error)
+    least_auc = policy.min_auc - math.sqrt(2) * report.holdout_auc_error  # 2 errors of one AUC, the other is known
+    reject = Verdict.REJECT
+    return [
+        Gate(
+            "finite", float(report.finite), 1.0, reject, report.finite, "a table or an answer is not finite"
+        ),
+        Gate(
+            "max_parity_gap", report.parity_gap, policy.max_parity_gap, reject,
+            report.parity_gap <= policy.max_parity_gap,
+            f"parity: onnxruntime is {report.parity_gap:.2g} from torch, the bound is {policy.max_parity_gap:.2g}",
+        ),
+        Gate(
+            "max_bytes", report.bytes, policy.max_bytes, reject, report.bytes <= policy.max_bytes,
+            f"size: {report.bytes} bytes, the bound is {policy.max_bytes}",
+        ),
+        Gate("max_auc_drop", drop, most_drop, reject, not beside or drop <= most_drop, _worse_reason(report)),
+        Gate(
+            "min_auc", report.holdout_auc if told else math.nan, least_auc, reject,
+            not told or report.holdout_auc >= least_auc,
+            f"quality: holdout AUC {report.holdout_auc:.4f} on {report.holdout_positives} positives, "
+            f"the bound is {policy.min_auc:g}",
+        ),
+    ]  # fmt: skip
+
+
+def _holding(report: CandidateReport, policy: GatePolicy) -> list[Gate]:
+    """Return the gates that a version which may be fine does not pass yet."""
+    told = report.window_positives >= policy.min_holdout_positives
+    rate, most_rate, hold = report.rate_factor, policy.max_rate_factor, Verdict.HOLD
+    most_loss = policy.max_log_loss_ratio * report.prior_log_loss
+    return [
+        Gate(
+            "min_events", report.events, policy.min_events, hold, report.events >= policy.min_events,
+            f"{report.events} events, the least is {policy.min_events}",
+        ),
+        Gate(
+            "max_ece", report.ece, policy.max_ece, hold, report.ece <= policy.max_ece,
+            f"calibration: ECE {report.ece:.4f}, the bound is {policy.max_ece}",
+        ),
+        Gate(
+            "max_rate_factor", _factor(rate) if told else math.nan, most_rate, hold,
+            not told or 1 <= rate * most_rate <= most_rate**2,
+            f"calibration: the mean score is {rate:.3g} times the rate of positives, "
+            f"the bound is a factor {most_rate:g}",
+        ),
+        Gate(
+            "max_log_loss_ratio", report.log_loss / report.prior_log_loss if report.prior_log_loss else math.nan,
+            policy.max_log_loss_ratio, hold, report.log_loss <= most_loss,
+            f"log loss {report.log_loss:.4f} is over {policy.max_log_loss_ratio} x the prior's "
+            f"{report.prior_log_loss:.4f}",
+        ),
+        Gate(
+            "max_pseudo_label_share", report.pseudo_label_share, policy.max_pseudo_label_share, hold,
+            report.pseudo_label_share <= policy.max_pseudo_label_share,
+            f"one-sided: {report.pseudo_label_share:.0%} of pseudo-labels are positive, "
+            f"the bound is {policy.max_pseudo_label_share:.0%}",
+        ),
+        Gate(
+            "max_target_one_sidedness", report.target_one_sidedness, policy.max_target_one_sidedness, hold,
+            report.target_one_sidedness <= policy.max_target_one_sidedness,
+            f"one-sided: the mean target is a factor {report.target_one_sidedness:.3g} from the prior, "
+            f"the bound is {policy.max_target_one_sidedness:g}",
+        ),
+    ]  # fmt: skip
+
+
+def figures_of(judgement: Judgement) -> GateFigures:
+    """Return every gate as a version carries it."""
+    return GateFigures(
+        gates=[
+            GateFigure(
+                gate=gate.name,
+                figure=finite_or_none(gate.figure),
+                bound=finite_or_none(gate.bound),
+                verdict=gate.verdict.value,
+                holds=gate.holds,
+            )
+            for gate in judgement.gates
         ]
-        if fails
-    ]
-    holds = [
-        reason
-        for fails, reason in [
-            (report.events < policy.min_events, f"{report.events} events, the least is {policy.min_events}"),
-            (not report.ece <= policy.max_ece, f"calibration: ECE {report.ece:.4f}, the bound is {policy.max_ece}"),
-            (
-                _is_off_the_rate(report, policy),
-                f"calibration: the mean score is {report.rate_factor:.3g} times the rate of positives, "
-                f"the bound is a factor {policy.max_rate_factor:g}",
-            ),
-            (
-                not report.log_loss <= policy.max_log_loss_ratio * report.prior_log_loss,
-                f"log loss {report.log_loss:.4f} is over {policy.max_log_loss_ratio} x the prior's "
-                f"{report.prior_log_loss:.4f}",
-            ),
-            (
-                not report.pseudo_label_share <= policy.max_pseudo_label_share,
-                f"one-sided: {report.pseudo_label_share:.0%} of pseudo-labels are positive, "
-                f"the bound is {policy.max_pseudo_label_share:.0%}",
-            ),
-            (
-                not report.target_one_sidedness <= policy.max_target_one_sidedness,
-                f"one-sided: the mean target is a factor {report.target_one_sidedness:.3g} from the prior, "
-                f"the bound is {policy.max_target_one_sidedness:g}",
-            ),
-        ]
-        if fails
-    ]
-    if rejections:
-        return Judgement(Verdict.REJECT, rejections + holds)
-    return Judgement(Verdict.HOLD, holds) if holds else Judgement(Verdict.PROMOTE, ["every gate holds"])
+    )
 
 
 def auc_difference_error(auc: float, positives: int, negatives: int) -> float:
@@ -148,24 +216,9 @@ def auc_difference_error(auc: float, positives: int, negatives: int) -> float:
     return math.sqrt(2 * max(variance, 0.0) / (positives * negatives))
 
 
-def _is_worse(report: CandidateReport, policy: GatePolicy) -> bool:
-    if report.holdout_positives < policy.min_holdout_positives or math.isnan(report.champion_holdout_auc):
-        return False
-    drop = report.champion_holdout_auc - report.holdout_auc
-    return not drop <= max(policy.max_auc_drop, 2 * report.holdout_auc_error)
-
-
-def _is_no_better_than_chance(report: CandidateReport, policy: GatePolicy) -> bool:
-    if report.holdout_positives < policy.min_holdout_positives:
-        return False
-    error = report.holdout_auc_error / math.sqrt(2)  # of one AUC, where the other is known
-    return not report.holdout_auc >= policy.min_auc - 2 * error
-
-
-def _is_off_the_rate(report: CandidateReport, policy: GatePolicy) -> bool:
-    if report.window_positives < policy.min_holdout_positives:
-        return False
-    return not 1 <= report.rate_factor * policy.max_rate_factor <= policy.max_rate_factor**2
+def _factor(ratio: float) -> float:
+    """Return how far a ratio is from 1, whichever way."""
+    return max(ratio, 1 / ratio) if ratio else math.inf
 
 
 def _worse_reason(report: CandidateReport) -> str:

@@ -37,7 +37,7 @@ from trainer.invented import Invented, invent
 from trainer.labels import POSITIVE, UNLABELLED, label_actions
 from trainer.settings import LearnerSettings
 from trainer.stateful import State, Stateful, gather, scatter
-from trainer.steering import Proposal, Steering, direction_of
+from trainer.steering import Proposal, Steering, direction_of, steered_in
 from trainer.step_report import StepReport
 from trainer.telling import provisional, put_right
 from trainer.waiting import Held, Holdout, Queue, held_out, waits
@@ -132,6 +132,7 @@ class Learner:
             calibration=self.annotator.calibration,
             decision=proposal.decision,
             direction=direction_of(proposal),
+            steered=steered_in(proposal, batch.cell, learned),
         )
         weight = np.where(label == UNLABELLED, silence, 1.0) * ~out
         self.evidence.count(evidence, label, weight)

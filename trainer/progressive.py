@@ -76,6 +76,7 @@ class Quality:
     pseudo_label_share: float  # share of the window labelled 1
     prior: float  # share of explicit positives among recent exposures
     idl_target_mean: float  # mean of paper IDL's target over all that was unlabelled
+    target_mean: float  # of the targets in use, of late; nan where they claim nothing (see models.targets.ESTIMATES)
     idl_one_sidedness: float  # how far that mean is from the prior, as a factor; above 10 is a collapse
     target_one_sidedness: (
         float  # the same of the targets in use, of late; 1 where they claim nothing (see models.targets.ESTIMATES)
@@ -172,6 +173,7 @@ class Progressive:
             pseudo_label_share=float(labelled.mean()) if some else float("nan"),
             prior=self._prior,
             idl_target_mean=_mean(self._idl),
+            target_mean=_mean(self._targets),
             idl_one_sidedness=one_sidedness(_mean(self._idl), self._prior) if self._idl[1] else float("nan"),
             target_one_sidedness=self._target_one_sidedness(),
             directions={direction.value: count for direction, count in self._directions.items()},

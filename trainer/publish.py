@@ -15,6 +15,7 @@ import numpy as np
 from contract.durable import sha256_of
 from contract.errors import ChampionPinned, VersionCorrupt
 from contract.event_log import Position
+from contract.judgement import write_judgement
 from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files, sealed
 from contract.registry import Registry
 from contract.space import SPACES, check_finite
@@ -22,7 +23,17 @@ from contract.tables import Base, Tables, open_tables
 from models.backbone import RowWise
 from trainer.checkpoint import Account
 from trainer.export import Exported, Whole, export
-from trainer.gates import CandidateReport, GatePolicy, Judgement, Verdict, auc_difference_error, judge_candidate
+from trainer.gates import (
+    CandidateReport,
+    Gate,
+    GatePolicy,
+    Judgement,
+    Verdict,
+    auc_difference_error,
+    figures_of,
+    judge_candidate,
+    unfit,
+)
 from trainer.labels import POSITIVE
 from trainer.learner import Learner
 from trainer.metrics_math import auc
@@ -54,6 +65,9 @@ class Published:
     promoted: bool
     reasons: list[str]
     seconds: float
+    gates: tuple[Gate, ...]  # every one that was asked
+    report: CandidateReport | None  # what they looked at; None where nothing was fit to be looked at
+    bytes: int = 0  # of all its files
 
 
 class Publisher:
@@ -94,10 +108,12 @@ class Publisher:
         started = time.monotonic()
         if sick := not_finite(learner):
             reason = f"{', '.join(sick)} of the learner is not finite; see its checkpoints"
-            return Published("", False, Verdict.REJECT, False, [reason], time.monotonic() - started)
+            took_s = time.monotonic() - started
+            return Published("", False, Verdict.REJECT, False, [reason], took_s, (unfit(reason),), None)
         exported, opened = self._export(learner)
         report = self._report(exported, opened, learner, quality)
         judgement = judge_candidate(report, self._policy)
+        write_judgement(exported.directory, figures_of(judgement))
         manifest = self._manifest(exported, learner, quality, report, judgement, position, account)
         (exported.directory / MANIFEST_FILE).write_text(sealed(manifest).model_dump_json(indent=1))
         rejected = judgement.verdict is Verdict.REJECT
@@ -118,8 +134,9 @@ class Publisher:
         if promoted:
             self.served.keep(number, opened)
         self.registry.prune(self._keep)
-        seconds = time.monotonic() - started
-        return Published(number, exported.layout.base is not None, judgement.verdict, promoted, reasons, seconds)
+        seconds, delta = time.monotonic() - started, exported.layout.base is not None
+        verdict, gates = judgement.verdict, judgement.gates
+        return Published(number, delta, verdict, promoted, reasons, seconds, gates, report, report.bytes)
 
     def start_anew(self) -> None:
         """Make the next version whole: a delta cannot take out what its base holds."""

@@ -148,6 +148,26 @@ def _joined(parts: list[Fresh]) -> Fresh:
     )
 
 
+class Reach:
+    """How many entries a read asks for, and which of them may be learned: those of windows that are over."""
+
+    def __init__(self, read_entries: int, window_ms: int) -> None:
+        """Ask for `read_entries` a partition at first; a window is `window_ms` of server time."""
+        self.count = self._least = read_entries
+        self._window_ms = window_ms
+
+    def usable(self, read: ReadResult) -> tuple[list[Entry], int]:
+        """Return the entries of windows that are over, and the time below which nothing is left out.
+
+        If not even one window came whole, the next read asks for more.
+        """
+        frontier_ms = read.complete_before_ms // self._window_ms * self._window_ms
+        usable = over(read, frontier_ms)
+        cut_short = len(read.entries) >= self.count
+        self.count = 2 * self.count if cut_short and not usable else self._least
+        return usable, frontier_ms
+
+
 def over(read: ReadResult, frontier_ms: int) -> list[Entry]:
     """Return the entries that may be learned now, of each partition those before the first that may not. Pure.
 

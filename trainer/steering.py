@@ -30,6 +30,7 @@ from models.step import Step
 from models.targets import loss
 from trainer.labels import POSITIVE
 from trainer.settings import LearnerSettings
+from trainer.step_report import Steered
 from trainer.waiting import Held
 
 Floats = npt.NDArray[np.float64]
@@ -158,6 +159,17 @@ class Steering:
     @staticmethod
     def _padded(upstream: Tensor, judges: int) -> Tensor:
         return _explicit(torch.cat([upstream, upstream.new_zeros(judges)]))
+
+
+def steered_in(proposal: Proposal, cell: npt.NDArray[np.int16], learned: npt.NDArray[np.bool_]) -> Steered | None:
+    """Return what was decided of the unlabelled among `learned`; None where nothing was. Shapes [B], [B]."""
+    chosen = proposal.chosen
+    if chosen is None:
+        if proposal.decision is None:
+            return None
+        chosen = np.full(len(learned), -STEP_SIGN[proposal.decision.direction])
+    part = proposal.unsaid & learned
+    return Steered(cell[part], chosen[part])
 
 
 def direction_of(proposal: Proposal) -> Direction:

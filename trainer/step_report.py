@@ -14,6 +14,14 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Steered:
+    """What was decided of K unlabelled examples that the backbone met in a step, columns of length K."""
+
+    cell: npt.NDArray[np.int16]  # of the evidence, or NO_CELL
+    chosen: Floats  # 1 direct, 0 keep, -1 inverse; done, or only computed where `meta` is none
+
+
+@dataclass(frozen=True)
 class StepReport:
     """What a step saw before it learned, columns of length N, and what it decided."""
 
@@ -33,6 +41,7 @@ class StepReport:
     calibration: Calibration  # as used for `score`
     decision: Decision | None  # Inverse Gradient's, where one was due
     direction: Direction  # what was done with the unlabelled part
+    steered: Steered | None = None  # None where no direction was due, or nobody could judge
 
     def __len__(self) -> int:
         return len(self.label)

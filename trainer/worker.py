@@ -14,13 +14,14 @@ import structlog
 
 from contract.dead_letters import DeadLetters
 from contract.errors import CheckpointError
-from contract.event_log import BEGINNING, Anchors, Entry, EventLog, Position, ReadResult
+from contract.event_log import BEGINNING, Anchors, Entry, EventLog, Position
 from contract.events import Events
 from contract.hashing import PARTITIONS
 from contract.log_claim import LogClaim
 from trainer.aside import Aside
 from trainer.caps import Caps
-from trainer.checkpoint import Account, Checkpoint, CheckpointStore, fingerprint
+from trainer.checkpoint import Account, Checkpoint, CheckpointStore, fingerprint_of
+from trainer.chronicle import Chronicle
 from trainer.dedupe import Dedupe
 from trainer.forget import Forgetting, runs
 from trainer.irregular import Irregular
@@ -30,8 +31,8 @@ from trainer.live import LiveWatch
 from trainer.metrics import TrainerMetrics
 from trainer.progressive import Progressive
 from trainer.publish import Published, Publisher
-from trainer.reading import Reader, over
-from trainer.settings import LearnerSettings, TrainerSettings
+from trainer.reading import Reach, Reader
+from trainer.settings import TrainerSettings
 from trainer.stateful import State
 from trainer.step_report import StepReport
 from trainer.suspects import Condemned, Suspects
@@ -54,6 +55,7 @@ class Worker:
         metrics: TrainerMetrics,
         suspects: Suspects,
         letters: DeadLetters,
+        chronicle: Chronicle,
     ) -> None:
         """Wire the parts; nothing is read yet."""
         self.settings = settings
@@ -63,6 +65,7 @@ class Worker:
         self.publisher = publisher
         self.metrics = metrics
         self.suspects = suspects
+        self.chronicle = chronicle
         self.claim = LogClaim(event_log)
         self.irregular = Irregular(self.claim, metrics)
         self.aside = Aside(letters, metrics)
@@ -70,8 +73,9 @@ class Worker:
         self.checkpoint_number = 0
         self.checkpointed = 0  # progress that the newest checkpoint covers
         self.published = 0  # progress that is in the newest version
-        self._fingerprint = fingerprint(_shaping(settings))
-        self._count = settings.read_entries
+        self._fingerprint = fingerprint_of(settings)
+        self._reach = Reach(settings.read_entries, settings.window_ms)
+        self._waiting = 0  # entries read of windows that are not over
         self._begin()
 
     def _begin(self) -> None:
@@ -132,12 +136,12 @@ class Worker:
 
     def advance(self) -> bool:
         """Learn every window that is over; return whether there was one, or something else to read at once."""
-        read = self.log.read_after(self.position, self._count, self.anchors)
+        read = self.log.read_after(self.position, self._reach.count, self.anchors)
         self.irregular.tell_broken(read.broken)
         if read.lost:
             self._rewind(read.lost)
             return True
-        usable, frontier_ms = self._usable(read)
+        usable, frontier_ms = self._reach.usable(read)
         try:
             for _, entries in groupby(usable, key=lambda entry: entry.id.ms // self.settings.window_ms):
                 for run, tombstone in runs(list(entries)):
@@ -149,7 +153,9 @@ class Worker:
             return True
         if usable or not read.entries:
             self.account = replace(self.account, acknowledged_ms=max(self.account.acknowledged_ms, frontier_ms))
-        self.metrics.observe_progress(self.account, waiting_entries=len(read.entries) - len(usable))
+        self._waiting = len(read.entries) - len(usable)
+        self.metrics.observe_progress(self.account, waiting_entries=self._waiting)
+        self._tell()
         self.aside.send()
         return bool(usable)
 
@@ -196,6 +202,7 @@ class Worker:
         published = self.publisher.publish(self.learner, quality, self.position, self.account, self.claim.check)
         self.published = self.account.progress
         self.metrics.observe_publication(published, quality)
+        self.chronicle.published(published, quality, self.account)
         log.info(
             "version_published",
             version=published.version,
@@ -206,17 +213,6 @@ class Worker:
             seconds=round(published.seconds, 3),
         )
         return published
-
-    def _usable(self, read: ReadResult) -> tuple[list[Entry], int]:
-        """Return the entries of windows that are over, and the time below which nothing is left out.
-
-        If not even one window came whole, the next read asks for more.
-        """
-        frontier_ms = read.complete_before_ms // self.settings.window_ms * self.settings.window_ms
-        usable = over(read, frontier_ms)
-        cut_short = len(read.entries) >= self._count
-        self._count = 2 * self._count if cut_short and not usable else self.settings.read_entries
-        return usable, frontier_ms
 
     def _learn(self, entries: list[Entry]) -> None:
         """Learn one window, in batches of at most `batch_events`."""
@@ -231,12 +227,14 @@ class Worker:
                 self.live.observe(report)
                 self.labels.add(report, fresh.acknowledged_ms[places])
                 self.metrics.observe_step(report)
+                self.chronicle.saw(report, self.learner.stepped)
                 self.account = replace(
                     self.account,
                     trained=self.account.trained + len(report),
                     held_out=self.account.held_out + int(report.held_out.sum()),
                     capped=self.account.capped + int(report.capped.sum()),
                 )
+            self._tell()
         passed = self.reader.take_passed()
         self.account = replace(
             self.account,
@@ -269,6 +267,9 @@ class Worker:
         self.position |= {partition: entry.id for partition, entry in newest.items()}
         self.anchors |= {partition: entry.anchor for partition, entry in newest.items()}
 
+    def _tell(self) -> None:
+        self.chronicle.tell(self.account, self._waiting, self.checkpoint_number, self.progressive.quality)
+
     def _rewind(self, partitions: list[int]) -> None:
         """Read partitions anew from their beginning, where the log is not the one the position was taken in.
 
@@ -287,13 +288,6 @@ class Worker:
             "dedupe": self.reader.dedupe,
             "caps": self.caps,
         }
-
-
-def _shaping(settings: TrainerSettings) -> dict[str, object]:
-    """Return the settings that a state depends on; the device and Inverse Gradient's cadence may change."""
-    free = {"device", "meta", "meta_inner", "meta_rate", "meta_every", "holdout_share"}
-    shaping = settings.model_dump(include=set(LearnerSettings.model_fields) - free)
-    return shaping | {"dedupe_events": settings.dedupe_events}
 
 
 def _under(prefix: str, state: State) -> State:

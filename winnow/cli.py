@@ -104,9 +104,8 @@ def up(
     settings = ServiceSettings(**given(home=home, redis_url=redis_url, port=port))
     configure_logs(settings)
     with suppress(KeyboardInterrupt), Loop(settings.home, settings.redis_url, settings.port) as loop:
-        console.print(
-            f"Winnow is up at {loop.url} (API: {loop.url}/openapi.json); state is in {escape(str(loop.home))}"
-        )
+        api = f"API: {loop.url}/openapi.json; console: {loop.console_url}"
+        console.print(f"Winnow is up at {loop.url} ({api}); state is in {escape(str(loop.home))}")
         stay_up(loop)
 
 

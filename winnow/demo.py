@@ -110,6 +110,7 @@ def demo(
 ) -> DemoReport:
     """Start everything, play a log or the simulator, wait until all of it is learned and served, `show` the report."""
     with _home(home, keep) as directory, Loop(directory, environment=_ENVIRONMENT) as loop:
+        console.print(f"Console: {loop.console_url}")  # at once: it shows the loop from its first event on
         with closing(Client(loop.url, policy=RetryPolicy(deadline_s=60.0))) as client:
             source = Source(data, features, events, seed, client)
             rate = rate_per_s or (LOG_RATE if data else SIMULATED_RATE)
@@ -124,7 +125,8 @@ def demo(
         show(report)
         if keep:
             console.print(
-                f"\nStill running at {loop.url} (API: {loop.url}/openapi.json), state in {directory}. Ctrl-C stops it."
+                f"\nStill running at {loop.url} (API: {loop.url}/openapi.json, console: {loop.console_url}), "
+                f"state in {directory}. Ctrl-C stops it."
             )
             stay_up(loop)
     return report

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from contract.errors import VersionCorrupt
+from contract.errors import SetupError, VersionCorrupt
+from contract.judgement import read_judgement
 from contract.pointer import Champion
 from contract.registry import Registry
 from contract.settings import HomeSettings
@@ -47,9 +48,23 @@ def list_versions(home: Home = None) -> None:
 
 @app.command()
 @one_line_errors
-def show(version: Version, home: Home = None) -> None:
+def show(
+    version: Version,
+    gates: Annotated[bool, typer.Option("--gates", help="Print what the gate said instead, figure by figure.")] = False,
+    home: Home = None,
+) -> None:
     """Print a version's manifest."""
-    console.print_json(_registry(home).manifest(version).model_dump_json())
+    registry = _registry(home)
+    if not gates:
+        console.print_json(registry.manifest(version).model_dump_json())
+        return
+    judged = read_judgement(registry.path(version))
+    if judged is None:
+        raise SetupError(f"version {version} is of a release that kept no figures; its manifest has the reasons")
+    table = Table("gate", "figure", "bound", "says")
+    for gate in judged.gates:
+        table.add_row(gate.gate, _figure(gate.figure), _figure(gate.bound), "holds" if gate.holds else gate.verdict)
+    console.print(table)
 
 
 @app.command()
@@ -149,6 +164,10 @@ def gates(
     settings = TrainerSettings()
     for line in policy_lines(read_policy(policy or settings.gate_policy, settings.gate_min_events)):
         typer.echo(line)
+
+
+def _figure(number: float | None) -> str:
+    return "" if number is None else f"{number:.6g}"
 
 
 def _who() -> str:

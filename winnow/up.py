@@ -1,6 +1,6 @@
 """Everything on one machine: the embedded log, the trainer and the service, started, kept alive and stopped in order.
 
-    home/up.json    URLs, pids and restarts of what runs; absent while nothing does
+    home/up.json    URLs (the console's too), pids and restarts of what runs; absent while nothing does
     home/up.lock    held by the supervisor: one a home
     home/logs/      what the children write
 
@@ -51,6 +51,7 @@ class Loop:
         """
         self.home = home.resolve()
         self.url = ""
+        self.admin_url: str | None = None
         self.redis_url = redis_url or EmbeddedLog(self.home).url
         self._embedded = None if redis_url else EmbeddedLog(self.home)
         self._log_restarts = 0
@@ -70,6 +71,11 @@ class Loop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def console_url(self) -> str:
+        """The console that may change things, on this machine."""
+        return f"{self.admin_url or self.url}/console"
 
     @property
     def pids(self) -> dict[str, int]:
@@ -126,6 +132,8 @@ class Loop:
             "WINNOW_REDIS_URL": self.redis_url,
             "WINNOW_PORT": str(self._port),
         }
+        if name == "service" and not os.environ.get("WINNOW_ADMIN_PORT"):
+            environment = {"WINNOW_ADMIN_PORT": "0", **environment}  # the console's buttons need it
         task = ["train"] if name == "trainer" else ["serve", "--announce", str(self._announce)]
         command = [sys.executable, "-m", "winnow", *task, "--leave-with-parent"]
         return Child(name, command, environment, self.home / "logs" / f"{name}.log")
@@ -142,11 +150,14 @@ class Loop:
             time.sleep(_LOOK_S)
         for child in self._children:
             child.environment["WINNOW_PORT"] = str(httpx.URL(self.url).port)
+            if self.admin_url is not None:
+                child.environment["WINNOW_ADMIN_PORT"] = str(httpx.URL(self.admin_url).port)
         self._say()
 
     def _service_is_ready(self) -> bool:
         try:
-            self.url = orjson.loads(self._announce.read_bytes())["url"]
+            announced = orjson.loads(self._announce.read_bytes())
+            self.url, self.admin_url = announced["url"], announced.get("admin_url")
             answer = httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False)
             return answer.is_success and bool(answer.json()["log"])
         except (FileNotFoundError, httpx.TransportError):
@@ -185,8 +196,9 @@ class Loop:
         return True
 
     def _say(self) -> None:
-        facts = {"url": self.url, "redis_url": self.redis_url, "pid": os.getpid(), "pids": self.pids}
-        write_atomically(self.home / "up.json", orjson.dumps({**facts, "restarts": self.restarts}))
+        urls = {"url": self.url, "admin_url": self.admin_url, "console_url": self.console_url}
+        facts = {"redis_url": self.redis_url, "pid": os.getpid(), "pids": self.pids, "restarts": self.restarts}
+        write_atomically(self.home / "up.json", orjson.dumps(urls | facts))
 
 
 def interrupt_on_sigterm() -> None:

@@ -52,6 +52,16 @@ def test_a_version_damaged_later_fails_to_verify(registry: Registry, staged: lis
         registry.verify(staged[0])
 
 
+def test_every_change_says_how_far_the_version_has_learned(registry: Registry, staged: list[str]) -> None:
+    registry.promote("000001", "first")
+    registry.pin("000002", "hold")
+    registry.rollback("worse")
+    registry.unpin("go on")
+    (registry.path("000003") / "manifest.json").write_text("{}")
+    registry.promote("000003", "unread")
+    assert [change.through_ms for change in registry.history()] == [7, 7, 7, 7, 0]
+
+
 def test_a_promotion_remembers_what_it_replaced(registry: Registry, staged: list[str]) -> None:
     registry.promote("000001", "first")
     assert standing(registry) == ("000001", None, False)

@@ -18,6 +18,7 @@ def test_every_documented_route_has_the_role_it_is_meant_for(settings: ServiceSe
         "/readyz": OPEN,
         "/metrics": frozenset({Role.METRICS}),
         "/v1/feedback": frozenset({Role.FEEDBACK}),
+        "/v1/feedback/{event_id}": frozenset({Role.FEEDBACK}),
         "/v1/labels": score,
         "/v1/models": both,
         "/v1/models/{version}": both,

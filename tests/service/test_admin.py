@@ -69,7 +69,7 @@ def test_a_change_names_the_key_that_made_it(
     statuses = {}
     for role, (key, _) in keys.items():
         statuses[role] = ask(locked, "/admin/models:rollback", headers={"x-api-key": key}).status_code
-    assert statuses == {Role.SCORE: 403, Role.FEEDBACK: 403, Role.ADMIN: 200, Role.METRICS: 403}
+    assert statuses == {Role.SCORE: 403, Role.FEEDBACK: 403, Role.ADMIN: 200, Role.METRICS: 403, Role.CONSOLE: 403}
     assert ask(locked, "/admin/models:rollback").status_code == 401
     assert registry.history()[-1].who == f"admin key {keys[Role.ADMIN][1].id}"
     assert ask(locked, "/metrics", "GET").status_code == 401

@@ -69,6 +69,7 @@ def test_only_versioned_paths_and_probes_are_documented(document: dict[str, Any]
         "/metrics",
         "/readyz",
         "/v1/feedback",
+        "/v1/feedback/{event_id}",
         "/v1/labels",
         "/v1/models",
         "/v1/models/{version}",

@@ -7,7 +7,7 @@ import pytest
 
 from contract.api import ServedModel
 from contract.events import Action
-from trainer.gates import CandidateReport, GatePolicy, Verdict, judge_candidate
+from trainer.gates import GATES, CandidateReport, GatePolicy, Verdict, figures_of, judge_candidate
 from trainer.labels import NEGATIVE, POSITIVE, UNLABELLED, label_actions
 from winnow.freshness import seconds_to_served
 
@@ -83,6 +83,40 @@ def test_the_gate(changes: dict[str, float], verdict: Verdict, reason: str) -> N
     judgement = judge_candidate(replace(GOOD, **changes), GatePolicy())  # type: ignore[arg-type]
     assert judgement.verdict is verdict
     assert reason in judgement.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate"),
+    [
+        ({"finite": False}, "finite"),
+        ({"parity_gap": float("nan")}, "max_parity_gap"),
+        ({"bytes": 2**40}, "max_bytes"),
+        ({"holdout_auc": 0.70}, "max_auc_drop"),
+        ({"champion_holdout_auc": float("nan"), "holdout_auc": 0.4}, "min_auc"),
+        ({"events": 10}, "min_events"),
+        ({"ece": 0.2}, "max_ece"),
+        ({"rate_factor": 0.3}, "max_rate_factor"),
+        ({"log_loss": 0.2}, "max_log_loss_ratio"),
+        ({"pseudo_label_share": 0.8}, "max_pseudo_label_share"),
+        ({"target_one_sidedness": 40.0}, "max_target_one_sidedness"),
+    ],
+)
+def test_a_fault_fails_the_gate_of_its_name_and_no_other(changes: dict[str, float], gate: str) -> None:
+    judgement = judge_candidate(replace(GOOD, **changes), GatePolicy())  # type: ignore[arg-type]
+    assert tuple(one.name for one in judgement.gates) == GATES
+    (failed,) = [one for one in judgement.gates if not one.holds]
+    assert (failed.name, failed.verdict, [failed.reason]) == (gate, judgement.verdict, judgement.reasons)
+    assert set(GATES) - {"finite"} <= set(GatePolicy.model_fields)
+
+
+def test_a_figure_and_its_bound_can_be_compared_and_what_is_not_asked_has_none() -> None:
+    asked = replace(GOOD, rate_factor=0.25, champion_holdout_auc=float("nan"))
+    gates = {one.gate: one for one in figures_of(judge_candidate(asked, GatePolicy())).gates}
+    assert (gates["max_rate_factor"].figure, gates["max_rate_factor"].bound) == (4.0, 3.0)
+    assert gates["max_log_loss_ratio"].figure == pytest.approx(0.9)
+    assert (gates["max_auc_drop"].figure, gates["max_auc_drop"].holds) == (None, True)
+    few = figures_of(judge_candidate(replace(asked, window_positives=3), GatePolicy())).gates
+    assert next(one for one in few if one.gate == "max_rate_factor").figure is None
 
 
 def test_an_event_counts_as_served_by_the_first_version_that_learned_it() -> None:

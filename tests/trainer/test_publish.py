@@ -10,10 +10,11 @@ from benchmarks.serving.versions import ANY_QUALITY
 from contract.errors import Fenced
 from contract.events import Events
 from contract.hashing import Keys, id_key, id_keys
+from contract.judgement import read_judgement
 from contract.registry import Registry
 from service.proof import open_version
 from trainer.checkpoint import Account
-from trainer.gates import Verdict
+from trainer.gates import GATES, Verdict
 from trainer.learner import Learner
 from trainer.opened import OpenedVersion
 from trainer.progressive import Progressive
@@ -71,6 +72,9 @@ def test_a_delta_is_exact_on_what_was_learned_since_its_base(tmp_path: Path, bac
         loop.learn(1)
         published = loop.publish()
         assert published.delta
+        judged = read_judgement(loop.registry.path(published.version))  # the service takes a version that has it
+        assert judged is not None
+        assert [gate.gate for gate in judged.gates] == list(GATES)
         events = loop.seen[-1].take(loop.seen[-1].duration_ms > 0)  # an unknown one is known from an earlier event
         assert gap(loop, events.user_key, events.item_key, loop.learner.side_of(events)).max() < 1e-4
     tables = loop.opened().tables

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from contract.judgement import GateFigure, GateFigures, write_judgement
 from contract.registry import Registry
 from tests.versions import digest_again, promote_version, stage_version
 from winnow.models_command import app
@@ -85,3 +86,18 @@ def test_the_gates_in_force_are_printed_a_line_each(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, ["gates", "--policy", str(tmp_path / "gates.toml")])
     assert refused.exit_code == 2
     assert "there is no bound 'max_ecce'" in refused.stderr
+
+
+def test_show_prints_what_each_gate_said(home: Path, registry: Registry) -> None:
+    told = [
+        GateFigure(gate="max_ece", figure=0.2, bound=0.05, verdict="HOLD", holds=False),
+        GateFigure(gate="max_auc_drop", figure=None, bound=0.02, verdict="REJECT", holds=True),
+    ]
+    write_judgement(registry.path("000002"), GateFigures(gates=told))
+    rows = [line.split() for line in run(home, "show", "000002", "--gates").splitlines()]
+    assert [cell for cell in next(row for row in rows if "max_ece" in row) if cell != "│"] == [
+        "max_ece", "0.2", "0.05", "HOLD",
+    ]  # fmt: skip
+    assert next(row for row in rows if "max_auc_drop" in row)[-2] == "holds"
+    older = CliRunner().invoke(app, ["show", "000001", "--gates", "--home", str(home)])
+    assert (older.exit_code, "its manifest has the reasons" in older.stderr) == (2, True)

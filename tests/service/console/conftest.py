@@ -1,5 +1,9 @@
-"""A label log that a real trainer wrote of simulated events, one for all tests of a session, to be read only."""
+"""A label log that a real trainer wrote of simulated events, one for all tests of a session, to be read only; and both
+ports of a service, as the pages ask them.
+"""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +14,8 @@ import redis
 from contract.event_log import EventLog
 from contract.label_files import LABELS
 from service.console.archive import Archive
+from service.settings import ServiceSettings
+from tests.service.console.ports import Ports, ports_of
 from tests.trainer.conftest import send
 from trainer.app import make_worker
 from trainer.settings import TrainerSettings
@@ -56,3 +62,18 @@ def stored(labelled_home: Path) -> pd.DataFrame:
 @pytest.fixture
 def archive(labelled_home: Path) -> Archive:
     return Archive(labelled_home)
+
+
+@pytest.fixture
+def ports(settings: ServiceSettings) -> Iterator[Ports]:
+    """Both ports of a service in an empty home."""
+    with ports_of(settings) as ports:
+        yield ports
+
+
+@pytest.fixture
+def labelled(labelled_home: Path, settings: ServiceSettings) -> Iterator[Ports]:
+    """Both ports of a service in a home with labels and versions."""
+    shutil.copytree(labelled_home, settings.home, dirs_exist_ok=True)
+    with ports_of(settings) as ports:
+        yield ports

@@ -1,0 +1,9 @@
+// Labels: to be written.
+
+import { h } from "../lib/dom.js";
+
+export const title = "Labels";
+
+export async function mount(root) {
+  root.append(h("h1", null, title));
+}

@@ -1,0 +1,9 @@
+// Models: to be written.
+
+import { h } from "../lib/dom.js";
+
+export const title = "Models";
+
+export async function mount(root) {
+  root.append(h("h1", null, title));
+}
