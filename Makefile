@@ -13,12 +13,15 @@ demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop 
 test: $(VENV)/.dev  ## set up, then run every test
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev  ## format, lint, types, import rules, docs in step
+check: $(VENV)/.dev  ## format, lint, types, import rules, docs in step, alerts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m winnow.settings_page --check docs/configuration.md
+	$(BIN)/python -m winnow.metrics_page --check docs/metrics.md
+	$(BIN)/python deploy/grafana/make_dashboards.py --check
+	deploy/prometheus/check.sh
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -26,6 +29,8 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/python -m winnow.settings_page docs/configuration.md
+	$(BIN)/python -m winnow.metrics_page docs/metrics.md
+	$(BIN)/python deploy/grafana/make_dashboards.py
 
 bench: bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow bench-denoise  ## every benchmark
 

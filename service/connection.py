@@ -211,7 +211,7 @@ class Connection(HttpToolsProtocol):
             if self.cycle is not None:  # a request whose body broke off gets this answer and no other
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
-            self.door.metrics.answered("other", status, 0.0)
+            self.door.metrics.answered_aside("other", status, 0.0)
             self.transport.write(_answer(status, why, b"connection: close\r\n"))
         self.transport.close()
 

@@ -86,11 +86,16 @@ def feedback_routes(
         stored = pseudonyms.events(events)
         exposures.check(stored)
         try:
-            await intake.store(stored, len(body))
+            if asked.span is None:
+                await intake.store(stored, len(body))
+            else:
+                with asked.span.producer("append", {"winnow.events": events.number}) as span:
+                    await intake.store(stored, len(body), span)
         except LogError:
             metrics.unstored.inc(events.number)
             raise
         metrics.acknowledged.inc(events.number)
+        metrics.waiting.note(time.time_ns() // 1_000_000, events.number)
         return orjson.dumps({"accepted": events.number, "event_ids": events.event_id})
 
     return router

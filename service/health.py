@@ -1,8 +1,10 @@
-"""Probes and metrics: is it alive, can it score, does its log answer."""
+"""Probes and metrics: is it alive, can it score, does its log answer and how is it doing."""
 
 import asyncio
-import time
+import math
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -12,7 +14,8 @@ from starlette.exceptions import HTTPException
 
 from contract.api import ServingModel
 from contract.errors import LogUnavailable
-from contract.event_log import EventLog, Lag
+from contract.event_log import EventLog
+from contract.log_figures import LogFigures, read_figures
 from service.metrics import Metrics
 from service.openapi import problems
 from service.problems import RETRY_AFTER
@@ -35,23 +38,23 @@ class Readiness(BaseModel):
 
 
 class LogWatch:
-    """Looks again and again whether the event log answers, so that a probe never waits for it."""
+    """Looks again and again how the event log is doing, so that a probe never waits for it; at the disk as well."""
 
-    def __init__(self, url: str | None, timeout_s: float, metrics: Metrics) -> None:
-        """Watch the log at `url`; without one it never answers."""
+    def __init__(self, url: str | None, timeout_s: float, metrics: Metrics, disk: Path | None = None) -> None:
+        """Watch the log at `url`, and the disk under a directory; without a log it never answers."""
         self.answers = False
-        self.lag_entries: int | None = None  # stored and in no checkpoint yet
-        self.oldest_untrained_s: float | None = None  # how long the oldest of them has waited, 0 without
+        self.figures: LogFigures | None = None  # None while the log does not answer, or does not say
         self._log = EventLog(url, timeout_s) if url else None
+        self._disk = disk
         self._metrics = metrics
 
     async def look(self) -> None:
-        """Ask the log once, in a worker thread and with its deadline."""
-        lag = None if self._log is None else await asyncio.to_thread(_lag_of, self._log)
-        self.answers = lag is not None
-        self.lag_entries = None if lag is None else lag.entries
-        self.oldest_untrained_s = None if lag is None else _waited_s(lag)
+        """Ask the log once, in a worker thread and with its deadlines."""
+        self.answers, self.figures = await asyncio.to_thread(_ask, self._log)
         self._metrics.log_up.set(self.answers)
+        self._metrics.observe_log(self.figures)
+        if self._disk is not None:
+            self._metrics.disk_free.set(await asyncio.to_thread(_free_share, self._disk))
 
     async def watch(self, poll_s: float) -> None:
         """Look until cancelled."""
@@ -90,13 +93,23 @@ def health_routes(slot: Slot, log_watch: LogWatch, metrics: Metrics, is_draining
     return router
 
 
-def _lag_of(event_log: EventLog) -> Lag | None:
-    """Ask the log what waits in it; None where it does not answer."""
+def _ask(event_log: EventLog | None) -> tuple[bool, LogFigures | None]:
+    """Return whether the log answers, and its figures; a log that gives none is up all the same."""
+    if event_log is None:
+        return False, None
     try:
-        return event_log.lag(event_log.published())
+        event_log.ping()
     except (LogUnavailable, RedisError):
-        return None
+        return False, None
+    try:
+        return True, read_figures(event_log)
+    except (LogUnavailable, RedisError):
+        return True, None
 
 
-def _waited_s(lag: Lag) -> float:
-    return 0.0 if lag.oldest_ms is None else max(time.time() - lag.oldest_ms / 1000, 0.0)
+def _free_share(directory: Path) -> float:
+    try:
+        disk = shutil.disk_usage(directory)
+    except OSError:
+        return math.nan
+    return disk.free / disk.total if disk.total else math.nan

@@ -93,6 +93,7 @@ class Slot:
         self._postponed = None
         seconds = time.perf_counter() - started
         self._metrics.swap_seconds.observe(seconds)
+        self._metrics.waiting.served(opened.trained_through_ms, time.time_ns() // 1_000_000)
         log.info("version_taken_over", version=version, seconds=round(seconds, 4))
         await asyncio.get_running_loop().run_in_executor(
             self._opener, old.clear

@@ -11,12 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft201909Validator
-from prometheus_client import CollectorRegistry
 
-from service.metrics import Metrics
-from service.prior import PriorModel
 from service.settings import ServiceSettings
-from trainer.metrics import TrainerMetrics
 from trainer.settings import TrainerSettings
 
 ROOT = Path(__file__).parents[1]
@@ -25,8 +21,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NGINX = (ROOT / "deploy/nginx.conf").read_text()
 UPSTREAM = (ROOT / "deploy/nginx/upstream-compose.conf").read_text()
-PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
-DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/winnow.json").read_text())
+PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
 OURS = ["service-1", "service-2", "trainer"]
 
 
@@ -49,15 +44,6 @@ def stage(name: str) -> str:
     """One stage of the Dockerfile, comments left out."""
     code = "\n".join(line for line in DOCKERFILE.splitlines() if not line.startswith("#"))
     return next(part for part in re.split(r"^FROM ", code, flags=re.MULTILINE) if f" AS {name}\n" in part)
-
-
-def series_names(registry: CollectorRegistry) -> set[str]:
-    """Every name a registry can expose; a histogram's by its parts."""
-    names = set()
-    for metric in registry.collect():
-        parts = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(metric.type, [""])
-        names |= {metric.name + part for part in parts}
-    return names
 
 
 def test_the_compose_file_is_valid_by_the_compose_specification() -> None:
@@ -246,19 +232,17 @@ def test_prometheus_scrapes_each_service_and_the_trainer() -> None:
         assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])
 
 
-def test_every_metric_of_the_dashboard_is_exposed() -> None:
-    metrics = Metrics()
-    metrics.follow(lambda: PriorModel(0.02))
-    exposed = series_names(metrics.registry) | series_names(TrainerMetrics().registry)
-    expressions = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    shown = {name for expression in expressions for name in re.findall(r"winnow_\w+", expression)}
-    assert len(shown) > 10
-    assert shown <= exposed
+def test_prometheus_finds_its_configuration_and_rules() -> None:
+    assert "./deploy/prometheus:/etc/prometheus:ro" in SERVICES["prometheus"]["volumes"]
+    assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
+    found = {path for pattern in PROMETHEUS["rule_files"] for path in (ROOT / "deploy/prometheus").glob(pattern)}
+    assert {path.name for path in found} == {"recording.yml", "service.yml", "log.yml", "trainer.yml", "models.yml"}
 
 
-def test_grafana_finds_its_source_and_its_dashboard() -> None:
+def test_grafana_finds_its_dashboards_and_opens_on_the_service() -> None:
     provisioning = ROOT / "deploy/grafana/provisioning"
-    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())["datasources"]
     (provider,) = yaml.safe_load((provisioning / "dashboards/winnow.yml").read_text())["providers"]
-    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
-    assert any(f":{provider['options']['path']}:ro" in volume for volume in SERVICES["grafana"]["volumes"])
+    path = provider["options"]["path"]
+    assert f"./deploy/grafana/dashboards:{path}:ro" in SERVICES["grafana"]["volumes"]
+    assert SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{path}/service.json"
+    assert (ROOT / "deploy/grafana/dashboards/service.json").exists()

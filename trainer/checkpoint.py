@@ -154,6 +154,11 @@ class CheckpointStore:
         """Return the oldest checkpoint that a restart may come back to; 0 before the first."""
         return min((int(path.name[:8]) for path in self.files()), default=0)
 
+    def written_at(self) -> float | None:
+        """Return when the newest was written, in seconds since the epoch; None before the first."""
+        files = self.files()
+        return files[-1].stat().st_mtime if files else None
+
     def _reached(self, path: Path) -> "_Reached":
         number = int(path.name[:8])
         if number not in self._kept:

@@ -3,19 +3,16 @@
 from collections import Counter
 
 import numpy as np
-import numpy.typing as npt
 
 from contract import journal
-from contract.watch import NO_CELL, Flag
 from models.inverse_gradient import Direction
 from trainer.checkpoint import Account
 from trainer.labels import LABEL_NAMES
 from trainer.progressive import Quality
 from trainer.publish import Published
+from trainer.step_counts import FLAGS, by_flag
 from trainer.step_report import Steered, StepReport
 
-BACKGROUND = "background"  # the length of the watch says nothing: nobody looked, or there was no watch
-FLAGS = [*(flag.name.lower() for flag in Flag), BACKGROUND]
 _LABELS = {label: name.lower() for label, name in LABEL_NAMES.items()}
 _SIGNS = {1: Direction.DIRECT, 0: Direction.KEEP, -1: Direction.INVERSE}
 
@@ -33,7 +30,7 @@ class Seen:
         """Count one step."""
         for label, name in _LABELS.items():
             self.labels[name] += int((report.label == label).sum())
-        self.flags.update(dict(zip(FLAGS, _by_flag(report.evidence.cell), strict=True)))
+        self.flags.update(dict(zip(FLAGS, by_flag(report.evidence.cell), strict=True)))
         if report.steered is not None:
             self.directions[decided(report).value] += 1
 
@@ -45,7 +42,7 @@ def decided(report: StepReport) -> Direction:
 
 def direction_entry(report: StepReport, steered: Steered, stepped: int, acted: bool, at_ms: int) -> journal.Direction:
     """Return the entry of a step whose unlabelled part was `steered`."""
-    by_sign = {sign: _by_flag(steered.cell[steered.chosen == sign]) for sign in _SIGNS}
+    by_sign = {sign: by_flag(steered.cell[steered.chosen == sign]) for sign in _SIGNS}
     return journal.Direction(
         at_ms=at_ms,
         stepped=stepped,
@@ -106,15 +103,8 @@ def version_entry(published: Published, quality: Quality, account: Account, at_m
         auc=_figure(quality.auc),
         gauc=_figure(quality.gauc),
         window_ece=_figure(quality.window_ece),
-        bytes=published.bytes,
+        bytes=published.report.bytes if published.report else 0,
     )
-
-
-def _by_flag(cell: npt.NDArray[np.int16]) -> list[int]:
-    """Return how many examples each of FLAGS has. Shape [N] -> 5 numbers."""
-    flag = np.where(cell == NO_CELL, len(Flag), cell % len(Flag))
-    counts: list[int] = np.bincount(flag, minlength=len(FLAGS)).tolist()
-    return counts
 
 
 def _figure(value: float) -> float | None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from contract.errors import CheckpointError, LogUnavailable, RegistryError
 from trainer.settings import TrainerSettings
@@ -70,6 +71,8 @@ def _attach(worker: Worker, stopped: Callable[[], bool]) -> bool:
     while not stopped():
         try:
             worker.attach()
+            worker.metrics.begin(worker.account, worker.store.written_at() or time.time())
+            bind_contextvars(checkpoint=worker.checkpoint_number)  # for every line from here on
         except LogUnavailable as error:
             log.warning("log_unavailable", error=str(error))
             time.sleep(RETRY_S)
@@ -88,8 +91,10 @@ def _advance(worker: Worker) -> bool:
 
 def _checkpoint(worker: Worker) -> bool:
     """Checkpoint; return False if the disk is full. A log that is away only delays the letters, or the trim."""
+    started = time.monotonic()
     try:
         worker.checkpoint()
+        worker.metrics.observe_checkpoint_time(time.monotonic() - started)
     except LogUnavailable as error:
         log.warning("log_unavailable", error=str(error))
     except OSError as error:
@@ -102,6 +107,7 @@ def _checkpoint(worker: Worker) -> bool:
         worker.metrics.observe_disk(full=True)
         return False
     worker.metrics.observe_disk(full=False)
+    bind_contextvars(checkpoint=worker.checkpoint_number)
     return True
 
 

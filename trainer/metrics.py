@@ -1,117 +1,115 @@
-"""What the trainer shows to Prometheus, on a port of its own."""
+"""What the trainer shows to Prometheus, on a port of its own. No user or item id is ever a label.
 
+Counters count in this process, from 0: what a checkpoint brings back was counted by the process that learned it, and a
+counter that went down a little, to the checkpoint, would be read as one that began anew and counted all of it again.
+"""
+
+import math
+import shutil
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+import numpy as np
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from contract.dead_letters import Reason
 from contract.errors import SetupError
+from contract.release import release
+from models.inverse_gradient import Direction
 from trainer.checkpoint import Account
-from trainer.labels import LABEL_NAMES
-from trainer.live_judgement import LiveFigures
-from trainer.progressive import Quality
-from trainer.publish import Published
+from trainer.distribution import Distribution
+from trainer.journal_entries import decided
+from trainer.labels import UNLABELLED
+from trainer.quality_metrics import QualityMetrics
+from trainer.step_counts import ACTIONS, FLAGS, LABELS, counts_of
 from trainer.step_report import StepReport
 from trainer.timeliness import Timeliness
 
+_OUTCOMES = ("trained", "held_out", "capped", "duplicates", "dead")
+_TARGET_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 1)
+_STEP_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
+_CHECKPOINT_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-class TrainerMetrics:
+
+class TrainerMetrics(QualityMetrics):
     """Collectors on a private registry; `serve` opens the port."""
 
-    def __init__(self) -> None:
-        """Make the collectors."""
+    def __init__(self, home: Path | None = None) -> None:
+        """Make the collectors; `home` is the directory whose disk is looked at."""
+        # It would expose one more series for each counter and histogram, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        self._events = Gauge(
-            "winnow_trainer_events", "Events read, by what became of them", ["outcome"], registry=registry
-        )
-        self._labels = Counter("winnow_trainer_labels", "Events by label", ["label"], registry=registry)
-        self._directions = Counter(
-            "winnow_trainer_directions", "Inverse Gradient's decisions", ["direction"], registry=registry
-        )
-        self._acknowledged = Gauge(
-            "winnow_trainer_acknowledged_timestamp_seconds",
-            "Time of acknowledgement up to which every event is learned",
+        super().__init__(registry)
+        ProcessCollector(registry=registry)
+        Gauge("winnow_build_info", "Release of this process; always 1.", ["release"], registry=registry).labels(
+            release()
+        ).set(1)
+        self._known = Account()
+        self._events = self._counter("events", "Events read, by what became of them.", "outcome", _OUTCOMES)
+        self._labels = Counter(
+            "winnow_trainer_labels",
+            "Events by label: `said` by explicit actions, and of the unlabelled the pseudo-label, `inferred`.",
+            ["label", "source"],
             registry=registry,
         )
-        self._waiting = Gauge("winnow_trainer_waiting_entries", "Log entries read but not yet over", registry=registry)
-        self._checkpoint = Gauge(
-            "winnow_trainer_checkpoint_timestamp_seconds", "When the last checkpoint was written", registry=registry
+        for pair in LABELS:
+            self._labels.labels(*pair)
+        self._actions = self._counter("actions", "Explicit actions.", "action", ACTIONS)
+        self._evidence = self._counter(
+            "evidence",
+            "Events by what kind of watch it was; `background` where its length says nothing.",
+            "flag",
+            FLAGS,
         )
-        self._versions = Counter(
-            "winnow_trainer_versions", "Versions by the gate's verdict", ["verdict"], registry=registry
+        self._directions = self._counter("directions", "Decisions of Inverse Gradient.", "direction", tuple(Direction))
+        self._idl_targets = Distribution(
+            "winnow_trainer_idl_target_ratio",
+            "Target that Inverse Dual Loss, as published, gives what is unlabelled.",
+            _TARGET_BUCKETS,
+            registry,
         )
-        self._publish = Histogram(
-            "winnow_trainer_publish_seconds",
-            "Export, judge and stage of one version",
-            buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
-            registry=registry,
+        self._acknowledged = self._figure(
+            "acknowledged_timestamp_seconds", "Time of acknowledgement up to which every event is learned."
         )
-        self._dead_letters = Counter(
-            "winnow_trainer_dead_letters", "Dead letters written, by reason", ["reason"], registry=registry
+        self._waiting = self._gauge("waiting_entries", "Log entries read whose window is not yet over.")
+        self._checkpoint = self._figure(
+            "checkpoint_timestamp_seconds", "When the last checkpoint was written, or the trainer began without one."
         )
-        for reason in Reason:
-            self._dead_letters.labels(reason.value)
-        self._untimely = Counter(
-            "winnow_trainer_untimely_events",
-            "Events that say they happened 7 days before their acknowledgement, or 5 minutes after",
-            ["when"],
-            registry=registry,
+        self._checkpoint_seconds = self._histogram(
+            "checkpoint_seconds", "Time to write one checkpoint and its labels, and to trim.", _CHECKPOINT_BUCKETS_S
         )
-        for when in ("late", "future"):
-            self._untimely.labels(when)
+        self.step_seconds = self._histogram("step_seconds", "Time to score and learn one batch.", _STEP_BUCKETS_S)
+        self._dead_letters = self._counter("dead_letters", "Dead letters written, by reason.", "reason", tuple(Reason))
+        self._untimely = self._counter(
+            "untimely_events",
+            "Events that say they happened 7 days before their acknowledgement, or 5 minutes after.",
+            "when",
+            ("late", "future"),
+        )
         self._regressions = Counter(
             "winnow_trainer_stream_regressions",
-            "Partitions found without what was learned from them, and read anew",
+            "Partitions found without what was learned from them, and read anew.",
             registry=registry,
         )
         self._gaps = Counter(
-            "winnow_trainer_stream_gaps", "Partitions found with entries deleted before they were read",
+            "winnow_trainer_stream_gaps",
+            "Partitions found with entries deleted before they were read.",
             registry=registry,
-        )  # fmt: skip
-        self._broken = Gauge(
-            "winnow_trainer_unreadable_partitions", "Partitions whose key is no stream", registry=registry
         )
-        self._disk_full = Gauge(
-            "winnow_trainer_disk_full", "1 while the trainer waits for space, else 0", registry=registry
-        )
-        self._rollbacks = Counter(
-            "winnow_trainer_automatic_rollbacks", "Champions that the live watch rolled back", registry=registry
-        )
-        self._unfit = Gauge(
-            "winnow_trainer_champion_unfit", "1 while the live watch finds a fault in what is served", registry=registry
-        )
-        self._live_auc = Gauge(
-            "winnow_trainer_live_auc_ratio", "AUC of what was served of late, and of other models on the same events",
-            ["model"], registry=registry,
-        )  # fmt: skip
-        self._live_score = Gauge(
-            "winnow_trainer_live_score_ratio", "Mean score of what was served of late to the rate of positives",
-            registry=registry,
-        )  # fmt: skip
-        self._quality = {
-            name: Gauge(f"winnow_trainer_{name}_ratio", help_, registry=registry)
-            for name, help_ in {
-                "auc": "Progressive AUC of explicit positives, all events",
-                "gauc": "Progressive GAUC of explicit positives, frozen slates",
-                "window_auc": "Progressive AUC over the latest events",
-                "window_ece": "Expected calibration error over the latest events",
-                "idl_target_mean": "Mean target of Inverse Dual Loss",
-                "prior": "Share of explicit positives among recent exposures",
-                "pseudo_label_share": "Share of the latest events with pseudo-label 1",
-            }.items()
-        }
-        self._quality |= {
-            "idl_one_sidedness": Gauge(
-                "winnow_trainer_idl_one_sidedness_ratio",
-                "How far the mean target of Inverse Dual Loss is from the prior, as a factor; above 10 is a collapse",
-                registry=registry,
-            ),
-            "target_one_sidedness": Gauge(
-                "winnow_trainer_target_one_sidedness_ratio",
-                "The same of the targets in use; the gate holds a version above 10",
-                registry=registry,
-            ),
-        }
+        self._broken = self._gauge("unreadable_partitions", "Partitions whose key is no stream.")
+        self._disk_full = self._gauge("disk_full", "Whether the trainer waits for space: 1 or 0.")
+        free = self._figure("disk_free_ratio", "Share of the disk under the home that is free.")
+        if home is not None:
+            free.set_function(lambda: _free_share(home))
 
     def serve(self, host: str, port: int) -> None:
         """Answer GET /metrics on a daemon thread. Raises SetupError if the address is taken."""
@@ -123,17 +121,31 @@ class TrainerMetrics:
                 "WINNOW_TRAINER_METRICS_PORT (0 turns them off)"
             ) from error
 
+    def begin(self, account: Account, checkpoint_at: float) -> None:
+        """Note what earlier processes have counted, and when they wrote it down, in seconds since the epoch."""
+        self._known = account
+        self._checkpoint.set(checkpoint_at)
+
     def observe_step(self, report: StepReport) -> None:
         """Count one step."""
-        for label, name in LABEL_NAMES.items():
-            self._labels.labels(name).inc(int((report.label == label).sum()))
-        if report.decision:
-            self._directions.labels(report.decision.direction.value).inc()
+        counts = counts_of(report)
+        for (label, source), count in counts.labels.items():
+            self._labels.labels(label, source).inc(count)
+        for action, count in counts.actions.items():
+            self._actions.labels(action).inc(count)
+        for flag, count in counts.flags.items():
+            self._evidence.labels(flag).inc(count)
+        unsaid = (report.label == UNLABELLED) & ~report.capped
+        self._idl_targets.observe(np.asarray(report.idl_target[unsaid]))
+        if report.steered is not None:
+            self._directions.labels(decided(report).value).inc()
 
     def observe_progress(self, account: Account, waiting_entries: int) -> None:
-        """Show the account."""
-        for outcome in ("trained", "held_out", "capped", "duplicates", "dead"):
-            self._events.labels(outcome).set(getattr(account, outcome))
+        """Count what became of events since the last time; what is learned again after a step back counts once."""
+        for outcome in _OUTCOMES:
+            more = getattr(account, outcome) - getattr(self._known, outcome)
+            self._events.labels(outcome).inc(max(more, 0))
+        self._known = _furthest(self._known, account)
         self._acknowledged.set(account.acknowledged_ms / 1000)
         self._waiting.set(waiting_entries)
 
@@ -166,22 +178,25 @@ class TrainerMetrics:
         """Note that a checkpoint was written now."""
         self._checkpoint.set(time.time())
 
-    def observe_live(self, figures: LiveFigures, unfit: bool) -> None:
-        """Show what the live watch found."""
-        self._unfit.set(unfit)
-        self._live_auc.labels("champion").set(figures.champion.auc)
-        self._live_auc.labels("learner").set(figures.learner.shown.auc)
-        if figures.reference:
-            self._live_auc.labels("reference").set(figures.reference.shown.auc)
-        self._live_score.set(figures.champion.mean_score / figures.rate if figures.rate else float("nan"))
+    def observe_checkpoint_time(self, seconds: float) -> None:
+        """Take in how long one took."""
+        self._checkpoint_seconds.observe(seconds)
 
-    def observe_rollback(self) -> None:
-        """Count one automatic rollback."""
-        self._rollbacks.inc()
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"winnow_trainer_{name}", meaning, registry=self.registry)
 
-    def observe_publication(self, published: Published, quality: Quality) -> None:
-        """Count one version and show the quality behind it."""
-        self._versions.labels(published.verdict.value).inc()
-        self._publish.observe(published.seconds)
-        for name, gauge in self._quality.items():
-            gauge.set(getattr(quality, name))
+    def _histogram(self, name: str, meaning: str, bounds: Sequence[float]) -> Histogram:
+        return Histogram(f"winnow_trainer_{name}", meaning, buckets=bounds, registry=self.registry)
+
+
+def _furthest(known: Account, account: Account) -> Account:
+    """Return an account with the larger of either's outcomes."""
+    return Account(**{outcome: max(getattr(known, outcome), getattr(account, outcome)) for outcome in _OUTCOMES})
+
+
+def _free_share(directory: Path) -> float:
+    try:
+        disk = shutil.disk_usage(directory)
+    except OSError:
+        return math.nan
+    return disk.free / disk.total if disk.total else math.nan

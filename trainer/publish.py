@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from contract.event_log import Position
 from contract.judgement import write_judgement
 from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files, sealed
 from contract.registry import Registry
+from contract.release import release
 from contract.space import SPACES, check_finite
 from contract.tables import Base, Tables, open_tables
 from models.backbone import RowWise
@@ -67,7 +67,6 @@ class Published:
     seconds: float
     gates: tuple[Gate, ...]  # every one that was asked
     report: CandidateReport | None  # what they looked at; None where nothing was fit to be looked at
-    bytes: int = 0  # of all its files
 
 
 class Publisher:
@@ -136,7 +135,7 @@ class Publisher:
         self.registry.prune(self._keep)
         seconds, delta = time.monotonic() - started, exported.layout.base is not None
         verdict, gates = judgement.verdict, judgement.gates
-        return Published(number, delta, verdict, promoted, reasons, seconds, gates, report, report.bytes)
+        return Published(number, delta, verdict, promoted, reasons, seconds, gates, report)
 
     def start_anew(self) -> None:
         """Make the next version whole: a delta cannot take out what its base holds."""
@@ -217,7 +216,7 @@ class Publisher:
         champion = self.registry.champion()
         return Manifest(
             created_ms=time.time_ns() // 1_000_000,
-            producer=f"winnow {_release()}",
+            producer=f"winnow {release()}",
             backbone=self._settings.backbone,
             target=self._settings.target,
             seed=self._settings.seed,
@@ -289,10 +288,3 @@ def _metrics(quality: Quality, report: CandidateReport) -> dict[str, float | Non
         "parity_gap": report.parity_gap,
     }
     return {name: value if np.isfinite(value) else None for name, value in figures.items()}
-
-
-def _release() -> str:
-    try:
-        return version("winnow-denoise")
-    except PackageNotFoundError:
-        return "from source"

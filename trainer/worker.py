@@ -201,7 +201,7 @@ class Worker:
         quality = self.progressive.quality()
         published = self.publisher.publish(self.learner, quality, self.position, self.account, self.claim.check)
         self.published = self.account.progress
-        self.metrics.observe_publication(published, quality)
+        self.metrics.observe_publication(published, quality, self.learner)
         self.chronicle.published(published, quality, self.account)
         log.info(
             "version_published",
@@ -246,7 +246,7 @@ class Worker:
     def _step(self, events: Events) -> StepReport:
         """Learn one batch, after a look at those of its events that may have killed the trainer before."""
         self.suspects.look_into(events, self._try_out)
-        with self.suspects.learning(events):
+        with self.metrics.step_seconds.time(), self.suspects.learning(events):
             return self.learner.step(events)
 
     def _try_out(self, events: Events) -> Callable[[], object]:

@@ -25,6 +25,7 @@ from winnow import (
     forget_command,
     keys_command,
     models_command,
+    report_command,
     secrets_command,
 )
 from winnow.complaints import one_line_errors
@@ -38,6 +39,7 @@ app.add_typer(keys_command.app, name="keys")
 app.add_typer(secrets_command.app, name="secrets")
 app.add_typer(dead_letters_command.app, name="dead-letters")
 app.command()(forget_command.forget)
+app.command()(report_command.report)
 labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
 

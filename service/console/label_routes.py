@@ -9,6 +9,7 @@ from service.console.asked import HoursAsked, IdsAsked, LabelsAsked, LabelsExpor
 from service.console.asking import as_json, as_stored, asked_in
 from service.console.downloads import Downloads
 from service.console.reading import Reader
+from service.parsing import validate
 
 
 def label_routes(reader: Reader, downloads: Downloads, pseudonyms: Pseudonyms, redis_url: str | None) -> APIRouter:
@@ -39,6 +40,12 @@ def label_routes(reader: Reader, downloads: Downloads, pseudonyms: Pseudonyms, r
     async def ids(request: Request) -> Response:
         """List recent users or items, the most active first."""
         return as_json(await reader.ask("ids", asked_in(request, IdsAsked).model_dump()))
+
+    @router.get("/console/api/receipts/{event_id:path}")
+    async def receipt(event_id: str) -> Response:
+        """Say what became of an event, as GET /v1/feedback/{event_id} does, to whoever may see the console."""
+        asked = validate(LabelsAsked, {"event": event_id}, "that is no event id")
+        return as_json(await reader.ask("receipt", {"event_id": asked.event, "redis_url": redis_url}))
 
     @router.get("/console/api/overrides")
     async def overrides() -> Response:

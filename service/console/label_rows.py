@@ -17,7 +17,6 @@ from service.wording import FLAG_WORDS, IN_BACKGROUND, NO_WATCH, words_compared,
 DOUBT_COLUMNS = ["label", "score", "relevance", "pseudo_label", "threshold"]
 LABEL_CODES = {"POSITIVE": 1, "NEGATIVE": 0, "UNLABELLED": -1}
 _LEAST_TELLING = 0.05  # a log ratio nearer to 0 than this goes unmentioned
-_NOT_SHOWN = ("threshold",)
 _DIRECTIONS = {
     "inverse": "Inverse Gradient turned what was unlabelled in its batch around",
     "keep": "Inverse Gradient left out what was unlabelled in its batch",
@@ -71,7 +70,7 @@ def _shown(row: dict[str, Any], doubt: float) -> dict[str, Any]:
         "label": row["label"].lower(),
         "doubt": round(doubt, 4),
     }
-    shown = {name: _finite(value) for name, value in known.items() if name not in _NOT_SHOWN}
+    shown = {name: _finite(value) for name, value in known.items()}
     return shown | {"reasons": _reasons(known), "override": None}
 
 

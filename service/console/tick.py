@@ -28,8 +28,8 @@ class Tick:
     age_s: float | None  # since the training data of the version ends
     fallback: bool
     log_up: bool
-    lag_entries: int | None
-    oldest_untrained_s: float | None
+    lag_entries: int | None  # that no checkpoint covers yet
+    oldest_untrained_s: float | None  # 0 without any
 
 
 class Pulse:
@@ -45,7 +45,7 @@ class Pulse:
     def take(self) -> Tick:
         """Return the tick of now."""
         metrics, servable, now_ms = self._metrics, self._slot.current, time.time_ns() // 1_000_000
-        through_ms = servable.trained_through_ms
+        through_ms, figures = servable.trained_through_ms, self._log_watch.figures
         p50_ms, p99_ms = self._score_ms()
         return Tick(
             at_ms=now_ms,
@@ -60,8 +60,8 @@ class Pulse:
             age_s=None if through_ms is None else (now_ms - through_ms) / 1000,
             fallback=servable.fallback,
             log_up=self._log_watch.answers,
-            lag_entries=self._log_watch.lag_entries,
-            oldest_untrained_s=self._log_watch.oldest_untrained_s,
+            lag_entries=None if figures is None else figures.lag_entries,
+            oldest_untrained_s=None if figures is None else figures.oldest_untrained_s,
         )
 
     def _score_ms(self) -> tuple[float | None, float | None]:

@@ -96,3 +96,11 @@ def test_a_log_that_is_away_leaves_the_rows_without_their_overrides(labelled: Po
         found = ports.callers.get(f"{LABELS}?limit=1").json()
         assert (len(found["rows"]), found["overrides_read"]) == (1, False)
         assert ports.callers.get("/console/api/overrides").status_code == 503
+
+
+def test_both_ports_show_an_event_what_became_of_it(labelled: Ports, stored: pd.DataFrame) -> None:
+    event = stored.iloc[0]
+    for client in (labelled.callers, labelled.admin):
+        receipt = client.get(f"/console/api/receipts/{event['event_id']}").json()
+        assert (receipt["event_id"], receipt["trained"]["checkpoint"]) == (event["event_id"], event["checkpoint"])
+        assert client.get("/console/api/receipts/nobody").status_code == 404

@@ -169,9 +169,10 @@ def test_a_stream_is_no_latency_and_holds_no_slot(home: Path) -> None:
             until(lambda: bool(reader.of("tick")))
             answer = httpx.post(service.url + "/v1/score", json={"user_id": "u1", "candidates": ["v1"]}, timeout=30)
             assert answer.status_code == 200
-        counted = f'winnow_requests_total{{route="{LIVE}",status="2xx"}} 1.0'
+            assert "winnow_console_streams 1.0" in metrics_of(service.url)
+        counted = 'winnow_requests_total{route="/console",status="2xx"} 1.0'
         until(lambda: counted in metrics_of(service.url))
-        assert f'winnow_request_seconds_count{{route="{LIVE}"}}' not in metrics_of(service.url)
+        assert 'winnow_request_seconds_count{route="/console"} 0.0' in metrics_of(service.url)
 
 
 def test_a_stream_has_the_headers_that_proxies_and_pages_need(home: Path) -> None:
