@@ -73,9 +73,9 @@ def test_redis_cannot_be_reached_from_outside_and_keeps_what_it_acknowledged() -
     assert any(volume.endswith(":/data") for volume in redis["volumes"])
 
 
-def test_only_nginx_and_the_two_desks_are_published_and_to_this_host_alone() -> None:
+def test_only_nginx_and_the_three_desks_are_published_and_to_this_host_alone() -> None:
     published = {name: port for name, service in SERVICES.items() for port in service.get("ports", [])}
-    assert published.keys() == {"nginx", "prometheus", "grafana"}
+    assert published.keys() == {"nginx", "prometheus", "grafana", "console"}
     assert all(port.startswith(("127.0.0.1:", "${WINNOW_BIND:-127.0.0.1}:")) for port in published.values())
 
 
@@ -89,6 +89,17 @@ def test_services_read_the_registry_that_the_trainer_writes() -> None:
     assert "registry:/var/lib/winnow/registry" in SERVICES["trainer"]["volumes"]
     for name in ("service-1", "service-2"):
         assert SERVICES[name]["volumes"] == ["registry:/var/lib/winnow/registry:ro"]
+
+
+def test_the_console_has_a_container_of_its_own_that_changes_nothing() -> None:
+    console = SERVICES["console"]
+    assert (console["image"], console["command"]) == (SERVICES["trainer"]["image"], ["serve"])  # it has pyarrow
+    assert all(volume.endswith(":ro") for volume in console["volumes"])
+    assert {volume.split(":")[0] for volume in console["volumes"]} == {"state", "registry"}
+    assert "WINNOW_ADMIN_PORT" not in console["environment"]
+    assert {f"WINNOW_{field.upper()}" for field in ServiceSettings.model_fields} >= console["environment"].keys()
+    assert "console" not in UPSTREAM
+    assert SERVICES["service-1"]["environment"]["WINNOW_CONSOLE"] == "false"
 
 
 def test_what_must_be_up_first_is_waited_for() -> None:

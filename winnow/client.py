@@ -9,12 +9,13 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from contract.api import Candidate, FeedbackAccepted, LabelsResponse, ModelsResponse, ScoreResponse
+from contract.api import Candidate, FeedbackAccepted, LabelsResponse, ModelsResponse, Receipt, ScoreResponse
 from contract.errors import InvalidInput
 from contract.events import FeedbackEvent
 from winnow.retries import Insisting, Outcome, RetryPolicy, ServiceUnavailable, answer_or_raise
@@ -65,6 +66,10 @@ class Client:
         Raises InvalidInput, TooLarge (send fewer at once), ServiceUnavailable (repeat with the same event ids).
         """
         return _parse(FeedbackAccepted, self._send(_events_call("/v1/feedback", events)))
+
+    def receipt(self, event_id: Id) -> Receipt:
+        """Return what became of an event. Raises InvalidInput (no such event), ServiceUnavailable."""
+        return _parse(Receipt, self._send(_receipt_call(event_id)))
 
     def labels(self, events: Sequence[Event]) -> LabelsResponse:
         """Label views that have ended; nothing is stored. Raises InvalidInput, TooLarge, ServiceUnavailable."""
@@ -134,6 +139,10 @@ class AsyncClient:
         """
         return _parse(FeedbackAccepted, await self._send(_events_call("/v1/feedback", events)))
 
+    async def receipt(self, event_id: Id) -> Receipt:
+        """Return what became of an event. Raises InvalidInput (no such event), ServiceUnavailable."""
+        return _parse(Receipt, await self._send(_receipt_call(event_id)))
+
     async def labels(self, events: Sequence[Event]) -> LabelsResponse:
         """Label views that have ended; nothing is stored. Raises InvalidInput, TooLarge, ServiceUnavailable."""
         return _parse(LabelsResponse, await self._send(_events_call("/v1/labels", events)))
@@ -187,6 +196,10 @@ def _score_call(
 
 def _events_call(path: str, events: Sequence[Event]) -> _Call:
     return _Call("POST", path, _json_of([_with_id(event) for event in events]))
+
+
+def _receipt_call(event_id: Id) -> _Call:
+    return _Call("GET", f"/v1/feedback/{quote(str(event_id), safe='')}")
 
 
 def _with_id(event: Event) -> Mapping[str, object]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from contract.label_files import LABELS
-from service.console.asked import AuditAsked, HoursAsked, IdsAsked, LabelsAsked
+from service.console.asked import AuditAsked, HoursAsked, IdsAsked, LabelsAsked, SuspectsAsked
 from service.console.label_export import export_rows, write_figures
 from service.console.label_files import SCAN_ROWS, LabelFiles
 from service.console.label_search import search
 from service.console.noise_audit import audited
 from service.console.recent_ids import Pair, pairs, recent_ids
+from service.console.suspect_rows import suspects
 from service.console.target_histogram import histogram
 
 
@@ -45,6 +46,10 @@ class Archive:
     def audit(self, asked: AuditAsked) -> dict[str, Any]:
         """Return how wrong watch time is as a label, by group of views."""
         return audited(self._files, asked)
+
+    def suspects(self, asked: SuspectsAsked) -> dict[str, Any]:
+        """Return the users or items whose watches and relevance are apart beyond chance, the farthest first."""
+        return suspects(self._files, asked)
 
     def ids(self, asked: IdsAsked) -> dict[str, Any]:
         """Return recent users or items, the most active first."""

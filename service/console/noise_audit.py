@@ -96,5 +96,5 @@ def _told(group: str, noise: Noise) -> dict[str, Any]:
         "false_positive": noise.false_positive,
         "missed": noise.missed,
     }
-    told = {name: round(value, 6) if math.isfinite(value) else None for name, value in figures.items()}
+    told = {name: round(float(value), 6) if math.isfinite(value) else None for name, value in figures.items()}
     return {"group": group, "rows": noise.rows, **told}

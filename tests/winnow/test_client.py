@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.api import LabelsResponse
+from contract.api import LabelsResponse, Receipt
 from contract.errors import InvalidInput, TooLarge
 from tests.service.conftest import running_service
 from tests.winnow.flaky import flaky_server
@@ -49,6 +49,18 @@ def test_both_clients_ask_for_labels_and_give_ids_to_events_without_one(home: Pa
     assert [(one.label, one.confidence) for one in found.labels] == [(0, 0.98), (1, 1.0)]
     assert len({one.event_id for one in found.labels}) == 2
     assert [one.event_id for one in mine.labels] == ["mine"]
+
+
+def test_both_clients_ask_for_receipts_of_any_id(home: Path, log_url: str) -> None:
+    async def ask(url: str) -> Receipt:
+        async with AsyncClient(url) as client:
+            return await client.receipt("a/b ü?#%")
+
+    with running_service(home, log_url) as service, Client(service.url) as client:
+        client.feedback([{**EVENT, "event_id": "a/b ü?#%"}, {**EVENT, "event_id": 7}])
+        assert (asyncio.run(ask(service.url)).event_id, client.receipt(7).state) == ("a/b ü?#%", "accepted")
+        with pytest.raises(ServiceUnavailable, match="there is no label log in this home"):
+            client.receipt("other")
 
 
 @pytest.mark.parametrize(("status", "error"), [(400, InvalidInput), (413, TooLarge), (422, InvalidInput)])

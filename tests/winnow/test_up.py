@@ -44,11 +44,21 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
 @pytest.mark.parametrize("victim", ["service", "log", "trainer"])
 def test_what_is_killed_comes_back_at_the_same_address(loop: Loop, victim: str) -> None:
     url, redis_url, pid, restarts = loop.url, loop.redis_url, loop.pids[victim], loop.restarts
+    console_url = loop.console_url
     os.kill(pid, signal.SIGKILL)
     until(lambda: loop.restarts > restarts and loop.pids.get(victim) not in (None, pid))
     until(lambda: answers(url))
     assert (loop.url, loop.redis_url) == (url, redis_url)
     until(lambda: orjson.loads((loop.home / "up.json").read_bytes())["pids"] == loop.pids)
+    assert (loop.console_url, loop.console_url.startswith(f"{loop.admin_url}/")) == (console_url, True)
+
+
+def test_the_console_that_may_change_things_is_where_up_says_it_is(loop: Loop) -> None:
+    said = orjson.loads((loop.home / "up.json").read_bytes())
+    assert (said["console_url"], said["admin_url"]) == (loop.console_url, loop.admin_url)
+    assert httpx.get(said["console_url"], trust_env=False).headers["content-type"].startswith("text/html")
+    session = httpx.get(f"{said['url']}/console/api/session", trust_env=False).json()
+    assert (session["may_change"], session["admin_url"]) == (False, loop.admin_url)
 
 
 def test_a_second_supervisor_of_a_home_is_refused(loop: Loop) -> None:
