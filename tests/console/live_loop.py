@@ -1,7 +1,7 @@
 """A loop at work for the console to show: events played, labels written, two versions promoted one after the other."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from winnow.player import play
 from winnow.up import Loop
 
 EVENTS = 6_000
+BOT = "bot"  # loops whatever it is shown and never says a word
 _TIMEOUT_S = 60.0
 _ENVIRONMENT = {
     "WINNOW_ADMIN_PORT": "0",
@@ -72,12 +73,19 @@ def live_loop(home: Path) -> Iterator[LiveLoop]:
     with Loop(home, environment=environment) as loop, closing(Client(loop.url)) as client:
         for number, block in enumerate(Simulator(SimulatorConfig(users=200, items=100), 5).blocks(EVENTS, EVENTS // 2)):
             play([block.events], client, None, lambda _: None)
+            client.feedback(_looped(f"{BOT}-{number}", block.events.item_id[:60]))
             until(lambda least=number + 1: len({change.version for change in registry.history()}) >= least)
         announced = orjson.loads((home / "service.json").read_bytes())
         live = LiveLoop(announced["url"], announced["admin_url"], registry)
         until(lambda: live.ask("models")["serving"] == live.champion())
         until(lambda: live.ask("labels/histogram", hours=1)["rows"] > EVENTS // 2)
         yield live
+
+
+def _looped(prefix: str, items: Sequence[str]) -> list[dict[str, object]]:
+    """Return the views of the bot, one of each item."""
+    view = {"user_id": BOT, "watch_ms": 90_000, "duration_ms": 9_000, "surface": "tab1"}
+    return [view | {"event_id": f"{prefix}-{n}", "item_id": item, "at": n} for n, item in enumerate(items)]
 
 
 def until(condition: Callable[[], bool], timeout_s: float = _TIMEOUT_S) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from tests.console.conftest import SCREENSHOTS
-from tests.console.live_loop import LiveLoop, live_loop, until
+from tests.console.live_loop import BOT, LiveLoop, live_loop, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -64,6 +64,8 @@ def test_a_page_shows_the_loop_in_light_and_dark_and_on_a_phone(page: "Page", li
     content = opened(page, live.url, name, "?user=" + some_row(live)["user_id"] if name == "score" else "")
     assert page.title() == f"{name.capitalize()} · Winnow"
     content.get_by_role("heading", level=1).wait_for()
+    if name == "score":
+        content.locator("td").first.wait_for()
     themes: list[Literal["light", "dark"]] = ["light", "dark"]
     for theme in themes:
         page.emulate_media(color_scheme=theme)
@@ -139,11 +141,8 @@ def test_the_audit_leads_from_a_suspect_to_its_labels(page: "Page", live: LiveLo
     page.keyboard.press("Enter")
     content.get_by_role("heading", name="Estimated noise rate by watch").wait_for()
     content.get_by_role("cell", name="swipe").wait_for()
-    content.get_by_role("button", name="Items").click()
-    suspect = content.get_by_role("region", name="Suspect items").get_by_role("link").first
-    item = suspect.inner_text()
-    suspect.click()
-    page.wait_for_selector(f'.page-labels td .id[title="{item}"]')
+    content.get_by_role("region", name="Suspect users").get_by_role("link", name=BOT).click()
+    page.wait_for_selector(f'.page-labels td .id[title="{BOT}"]')
 
 
 def test_the_audit_is_saved_as_a_file(page: "Page", live: LiveLoop) -> None:
