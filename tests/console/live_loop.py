@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,17 @@ def live_loop(home: Path) -> Iterator[LiveLoop]:
     with Loop(home, environment=environment) as loop, closing(Client(loop.url)) as client:
         for number, block in enumerate(Simulator(SimulatorConfig(users=200, items=100), 5).blocks(EVENTS, EVENTS // 2)):
             play([block.events], client, None, lambda _: None)
-            client.feedback(_looped(f"{BOT}-{number}", block.events.item_id[:60]))
-            until(lambda least=number + 1: len({change.version for change in registry.history()}) >= least)
+            client.feedback(_looped(f"{BOT}-{number}", block.events.item_id[:60].tolist()))
+            until(partial(_has_promoted, registry, number + 1))
         announced = orjson.loads((home / "service.json").read_bytes())
         live = LiveLoop(announced["url"], announced["admin_url"], registry)
         until(lambda: live.ask("models")["serving"] == live.champion())
         until(lambda: live.ask("labels/histogram", hours=1)["rows"] > EVENTS // 2)
         yield live
+
+
+def _has_promoted(registry: Registry, least: int) -> bool:
+    return len({change.version for change in registry.history()}) >= least
 
 
 def _looped(prefix: str, items: Sequence[str]) -> list[dict[str, object]]:
