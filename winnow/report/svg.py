@@ -31,7 +31,9 @@ class Bar:
 
 
 def line_chart(title: str, labels: Sequence[str], lines: Sequence[Line], zero: bool = False) -> str:
-    """Return a chart of series over the same labels; with `zero` its axis begins at 0."""
+    """Return a chart of series over the same labels, nothing of one label; with `zero` its axis begins at 0."""
+    if len(labels) == 1:
+        return ""
     known = [value for line in lines for value in line.values if math.isfinite(value)]
     if not known:
         return _empty(title)
@@ -78,8 +80,10 @@ def percent(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a figure in three digits; a dash where there is none."""
-    return f"{value:.3g}" if math.isfinite(value) else "–"
+    """Return a figure in three digits, or whole; a dash where there is none."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _runs(values: Sequence[float]) -> list[list[tuple[int, float]]]:
