@@ -8,9 +8,9 @@ from typing import Any
 
 from contract.label_files import HOUR_MS, LABELS
 from contract.registry import Registry
-from service.console.archive import Archive
-from service.console.asked import AuditAsked, By, Kind, SuspectsAsked
-from service.console.label_files import SCAN_ROWS, LabelFiles
+from service.archive.archive import Archive
+from service.archive.asked import AuditAsked, By, Kind, SuspectsAsked
+from service.archive.label_files import SCAN_ROWS, LabelFiles
 from winnow.report.faults import Faults, faults_of
 from winnow.report.hours import HourOfLog, hours_of
 from winnow.report.served import served_by

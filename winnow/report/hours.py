@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from contract.hashing import id_key
 from contract.label_files import HOUR_MS
-from service.console.label_files import LabelFile, LabelFiles, Searched
-from service.console.label_rows import floats, label_codes
+from service.archive.label_files import LabelFile, LabelFiles, Searched
+from service.archive.label_rows import floats, label_codes
 from trainer.metrics_math import auc, ece, gauc
 from trainer.timeliness import timeliness
 from winnow.report.served import Served

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from contract.hashing import id_key
 from contract.label_files import HOUR_MS, LABELS
-from service.console.archive import Archive
-from service.console.asked import AuditAsked, HoursAsked, IdsAsked, LabelsAsked, SuspectsAsked
-from service.console.target_histogram import EDGES
+from service.archive.archive import Archive
+from service.archive.asked import AuditAsked, HoursAsked, IdsAsked, LabelsAsked, SuspectsAsked
+from service.archive.target_histogram import EDGES
 from trainer.label_log import LabelLog
 
 
