@@ -7,6 +7,7 @@ import { drawMarks, nearest } from "./chart_marks.js";
 import { colour, onTheme } from "./colours.js";
 import * as format from "./format.js";
 
+const ROOM_PX = 64; // for the name of a bar
 const FONT = "11px system-ui, sans-serif";
 const minute = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
@@ -30,8 +31,9 @@ export function line(el, options) {
   });
 }
 
-// bars(el, {title, series, height, stacked, marks, formatX, note}) -> {set, addMark, setMarks, destroy}. Marks stand at a
-// place among the bars: at 2 is the middle of the third, at 2.5 its right edge. Several series are stacked.
+// bars(el, {title, series, height, least, marks, formatX, note}) -> {set, addMark, setMarks, destroy}. Marks stand at a
+// place among the bars: at 2 is the middle of the third, at 2.5 its right edge. Several series are stacked. There is
+// room for `least` bars at least.
 export function bars(el, options) {
   const { formatX = String } = options;
   let labels = [];
@@ -43,17 +45,18 @@ export function bars(el, options) {
     fill: () => colour(each.color),
     points: { show: false },
   }));
+  const places = (u) => {
+    const every = Math.ceil((labels.length * ROOM_PX) / Math.max(u.width - 70, ROOM_PX)) || 1;
+    return labels.map((_, at) => at).filter((at) => at % every === 0);
+  };
   const names = (u, splits) => splits.map((at) => (Number.isInteger(at) && at in labels ? formatX(labels[at]) : ""));
   return draw(el, options, {
     series: [{}, ...filled],
     scales: {
-      x: { time: false, range: () => [-0.5, Math.max(labels.length, 1) - 0.5] },
+      x: { time: false, range: () => [-0.5, Math.max(labels.length, options.least ?? 1) - 0.5] },
       y: { range: (u, low, high) => [0, top(high, options)] },
     },
-    axes: [
-      { ...look(), values: names, incrs: [1, 2, 5, 10, 20, 50, 100], space: 64, size: 28, grid: { show: false } },
-      upright(options.series[0]),
-    ],
+    axes: [{ ...look(), values: names, splits: places, size: 28, grid: { show: false } }, upright(options.series[0])],
     nameX: (at) => (at in labels ? formatX(labels[at]) : ""),
     ready([xs, ...ys]) {
       labels = xs;

@@ -10,27 +10,33 @@ const LOOKS = {
   bound: { color: "--accent", dash: [4, 3] },
 };
 const REACH_PX = 9;
+const ROOM_PX = 24; // a mark needs to stand alone
 
-// Draws all marks in sight over the plot; called by uPlot after the series.
+// Draws all marks in sight over the plot; called by uPlot after the series. What was promoted is drawn first and, where
+// there are many, faintly: what was held or rejected must not drown in it.
 export function drawMarks(u, marks) {
   const { ctx, bbox } = u;
   const pixel = devicePixelRatio;
+  const placed = marks.map(({ at, kind }) => ({
+    kind: kind in LOOKS ? kind : "bound",
+    x: Math.round(u.valToPos(at, "x", true)),
+  }));
+  const seen = placed.filter(({ x }) => x >= bbox.left && x <= bbox.left + bbox.width);
+  const crowded = seen.length * ROOM_PX * pixel > bbox.width;
+  const paints = Object.fromEntries(Object.entries(LOOKS).map(([kind, { color }]) => [kind, colour(color)]));
   ctx.save();
-  for (const mark of marks) {
-    const x = Math.round(u.valToPos(mark.at, "x", true));
-    if (!(x >= bbox.left && x <= bbox.left + bbox.width)) continue;
-    const look = LOOKS[mark.kind] ?? LOOKS.bound;
-    ctx.strokeStyle = ctx.fillStyle = colour(look.color);
+  for (const { kind, x } of seen.sort((one, other) => (other.kind === "promoted") - (one.kind === "promoted"))) {
+    ctx.strokeStyle = ctx.fillStyle = paints[kind];
     ctx.lineWidth = pixel;
-    ctx.setLineDash(look.dash.map((each) => each * pixel));
-    ctx.globalAlpha = 0.5;
+    ctx.setLineDash(LOOKS[kind].dash.map((each) => each * pixel));
+    ctx.globalAlpha = kind === "promoted" && crowded ? 0.18 : 0.5;
     stroke(ctx, [
       [x, bbox.top],
       [x, bbox.top + bbox.height],
     ]);
     ctx.globalAlpha = 1;
     ctx.setLineDash([]);
-    sign(ctx, mark.kind, x, bbox.top - 2 * pixel, 3 * pixel);
+    sign(ctx, kind, x, bbox.top - 3 * pixel, (kind === "promoted" && crowded ? 1.5 : 3) * pixel);
   }
   ctx.restore();
 }

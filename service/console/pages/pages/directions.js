@@ -58,6 +58,7 @@ export async function mount(root, { live }) {
     title: "Examples by direction",
     series,
     ceiling: 1,
+    least: 12,
     height: 200,
     formatX: format.clock,
   });
@@ -129,8 +130,14 @@ function weighed() {
       scale = wanted;
       known = new WeakMap();
     }
+    const digits = Math.min(9, Math.max(4, 1 - Math.floor(Math.log10(scale)))); // enough to see a difference
     for (const row of rows.filter((each) => !known.has(each)))
-      known.set(row, { ...row, gains: { direct: gain(row, "direct"), inverse: gain(row, "inverse") }, most: scale });
+      known.set(row, {
+        ...row,
+        gains: { direct: gain(row, "direct"), inverse: gain(row, "inverse") },
+        most: scale,
+        digits,
+      });
     return rows.map((row) => known.get(row));
   };
 }
@@ -163,7 +170,7 @@ function decisionTable() {
 
 function cell(row, way) {
   if (!tried(row)) return format.NOTHING;
-  const loss = h("span", { class: row.direction === way ? "least" : null }, format.ratio(row.losses[way], 5));
+  const loss = h("span", { class: row.direction === way ? "least" : null }, format.ratio(row.losses[way], row.digits));
   const mark = row.direction === way && h("span", { class: "unseen" }, " least");
   if (way === "keep") return h("span", { class: "trial" }, loss, mark);
   return h(

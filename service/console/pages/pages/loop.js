@@ -178,6 +178,14 @@ function figureTiles() {
 }
 
 const told = (name, value, otherwise = "") => (value === format.NOTHING ? otherwise : `${name} ${value}`);
+// The mean of the targets in use; of targets that estimate nothing, what Inverse Dual Loss would say.
+function meanTarget(step) {
+  const mean = format.percent(step.target_mean, 2);
+  return mean === format.NOTHING
+    ? told("IDL target", format.percent(step.idl_target_mean, 3))
+    : told("mean target", mean);
+}
+
 const speed = (ring, of) => `${format.count(Math.round(newest(ring, of) ?? 0))}/s`;
 const TILES = [
   {
@@ -236,9 +244,9 @@ const TILES = [
     tell: (tick, step) => [format.ratio(step.window_ece, 4), "window ECE"],
   },
   {
-    label: "Mean target",
-    help: "What the unlabelled are trained toward, against their prior",
-    tell: (tick, step) => [format.percent(step.target_mean, 2), told("prior", format.percent(step.prior, 2))],
+    label: "Prior",
+    help: "Share of what nobody spoke about that is relevant, and the mean of the targets it is trained toward",
+    tell: (tick, step) => [format.percent(step.prior, 2), meanTarget(step)],
   },
   {
     label: "Version",

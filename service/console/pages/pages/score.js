@@ -42,9 +42,11 @@ export async function mount(root, { api, params, announce }) {
       .filter((each) => each.version !== found.serving && each.state !== "quarantined")
       .slice(0, 50);
     const options = told.map((each) => h("option", { value: each.version }, `${each.version}, ${each.state}`));
-    inputs.other.append(...options);
-    inputs.other.value = params.get("with") ?? "";
-    if (inputs.other.selectedIndex < 0) inputs.other.value = "";
+    const chosen = inputs.other.value;
+    const listed = !chosen || told.some((each) => each.version === chosen); // the address may name one that is not
+    const none = h("option", { value: "" }, "none");
+    replace(inputs.other, none, listed ? null : h("option", { value: chosen }, chosen), options);
+    inputs.other.value = chosen;
   };
   let typing = null;
   inputs.user.addEventListener("input", () => {
@@ -75,12 +77,12 @@ export async function mount(root, { api, params, announce }) {
       };
       const one = await api.post("score", body);
       const same = one.items.map((item) => item.item_id); // the other version ranks the very same items
-      const other =
-        wanted.with && same.length
-          ? await api.post("score", { ...body, candidates: same, version: wanted.with })
-          : null;
+      const beside = { ...body, candidates: same, version: wanted.with };
+      const told = wanted.with && same.length ? await api.post("score", beside).catch((problem) => problem) : null;
+      const other = told instanceof Error ? null : told;
       if (nr !== asked) return;
       show(out, wanted.user, one, other);
+      if (told !== other) out.prepend(failure({ ...told, title: `Version ${wanted.with} is not beside it` }));
       announce(`${one.items.length} items scored for ${wanted.user}`);
     } catch (problem) {
       if (nr === asked)
@@ -93,7 +95,7 @@ export async function mount(root, { api, params, announce }) {
     }
   }
 
-  await Promise.allSettled([offer(""), versions()]); // offers only: the form works without them
+  for (const each of [offer(""), versions()]) each.catch(() => {}); // offers only: the form works without them
   if (params.get("user")) ask();
 }
 
@@ -121,7 +123,13 @@ function fields(params) {
     size: 10,
     value: params.get("surface") ?? "",
   });
-  const other = h("select", null, h("option", { value: "" }, "none"));
+  const chosen = params.get("with") ?? "";
+  const other = h(
+    "select",
+    { value: chosen },
+    h("option", { value: "" }, "none"),
+    chosen ? h("option", { value: chosen }, chosen) : null,
+  );
   const wide = field("Candidates", items);
   wide.classList.add("wide");
   return {
