@@ -15,7 +15,7 @@ RUN python -m venv --without-pip /opt/winnow
 COPY LICENSE README.md constraints.txt pyproject.toml ./
 # An empty project has the same dependencies, and this layer outlives changes of the code.
 RUN mkdir benchmarks contract models service trainer winnow \
- && pip --python /opt/winnow/bin/python install --constraint constraints.txt .
+ && pip --python /opt/winnow/bin/python install --constraint constraints.txt '.[traces]'
 
 
 FROM dependencies AS service-build

@@ -15,6 +15,8 @@ from contract.errors import LogFull, LogUnavailable
 from contract.event_log import append_arguments, stream_key
 from contract.overrides import KEPT, OVERRIDES_KEY, Override, override_fields
 
+NOT_TRACED: Mapping[int, bytes] = {}
+
 
 class AsyncEventLog:
     """The log as the service uses it: append, and how full it is. Every call has a deadline."""
@@ -35,10 +37,17 @@ class AsyncEventLog:
         """Let go of the connections."""
         await self._redis.aclose()
 
-    async def append(self, blocks: Mapping[int, tuple[int, bytes]], override: Override | None = None) -> None:
+    async def append(
+        self,
+        blocks: Mapping[int, tuple[int, bytes]],
+        traces: Mapping[int, bytes] = NOT_TRACED,
+        override: Override | None = None,
+    ) -> None:
         """Append {partition: (events, block)} in one transaction; return once the server confirms it is on disk.
 
-        An `override`, which says who decided the event, goes into the same transaction.
+        `traces` has the field `trace` (see contract.traces) of those partitions that have one. An `override`, which
+        says who decided the event, goes into the same transaction.
+
         Raises LogUnavailable if there is no confirmation in time (the append may still happen: retry with the same
         event ids), LogFull if a partition holds `max_entries`.
         """
@@ -47,7 +56,7 @@ class AsyncEventLog:
                 await self._check_room([partition for partition in blocks if self._unasked[partition] <= 0])
                 async with self._redis.pipeline(transaction=True) as pipe:
                     for partition, (count, block) in blocks.items():
-                        pipe.xadd(stream_key(partition), append_arguments(count, block))
+                        pipe.xadd(stream_key(partition), append_arguments(count, block, traces.get(partition, b"")))
                     if override is not None:
                         pipe.xadd(OVERRIDES_KEY, override_fields(override), maxlen=KEPT)
                     self._unasked.subtract(blocks.keys())

@@ -24,6 +24,7 @@ from contract.hashing import PARTITIONS
 GROUP = "winnow-trainer"
 _BLOCK = b"block"
 _COUNT = b"events"
+_TRACE = b"trace"
 
 
 class StreamId(NamedTuple):
@@ -60,6 +61,7 @@ class Entry:
     id: StreamId
     events: int
     block: bytes
+    trace: bytes = b""  # of the requests that are traced, see contract.traces
 
     @property
     def source(self) -> str:
@@ -96,9 +98,10 @@ def stream_key(partition: int) -> str:
     return f"winnow:events:{{{partition:02d}}}"
 
 
-def append_arguments(entry_events: int, block: bytes) -> dict[Any, Any]:
-    """Return the fields of one entry."""
-    return {_BLOCK: block, _COUNT: entry_events}
+def append_arguments(entry_events: int, block: bytes, trace: bytes = b"") -> dict[Any, Any]:
+    """Return the fields of one entry; `trace` only where there is one."""
+    fields: dict[Any, Any] = {_BLOCK: block, _COUNT: entry_events}
+    return fields | {_TRACE: trace} if trace else fields
 
 
 @contextmanager
@@ -223,7 +226,7 @@ def entry_of(partition: int, row: Sequence[Any]) -> Entry:
     entry_id, found = row
     count = found.get(_COUNT, b"0")
     events = int(count) if count.isdigit() and len(count) < 10 else 0
-    return Entry(partition, StreamId.parse(entry_id), events, found.get(_BLOCK, b""))
+    return Entry(partition, StreamId.parse(entry_id), events, found.get(_BLOCK, b""), found.get(_TRACE, b""))
 
 
 def is_anchor(found: Sequence[Entry], position: StreamId, anchor: int | None) -> bool:

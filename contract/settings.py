@@ -58,7 +58,7 @@ class IdSettings(BaseSettings):
 
 
 class TelemetrySettings(BaseSettings):
-    """Logs."""
+    """Logs. Traces are set up by OpenTelemetry's own variables, see contract.traces."""
 
     model_config = SettingsConfigDict(env_prefix="WINNOW_", extra="ignore", frozen=True)
 

@@ -21,6 +21,7 @@ from contract.journal import TIMEOUT_S, Journal
 from contract.pseudonyms import Pseudonyms
 from contract.registry import Registry
 from contract.telemetry import configure_logs
+from contract.traces import traces_of
 from service import feedback, models, openapi, problems
 from service.access import check_exposure
 from service.admin import admin_app
@@ -44,6 +45,7 @@ from service.prior import PriorModel
 from service.proving import Prover
 from service.receipts import receipt_routes
 from service.recent import RecentPositives
+from service.request_lines import RequestLines
 from service.score import score_routes
 from service.scorer import Scorer
 from service.server import AdminServer, Server, acceptors, bind, url_of
@@ -70,9 +72,9 @@ def create_app(settings: ServiceSettings) -> Front:
 
 
 def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
-    """Return everything that one process serves. Raises SetupError for keys or secrets that cannot be read.
+    """Return everything that one process serves. `admin_url` is where the admin port answers, for the console to name.
 
-    `admin_url` is where the admin port answers, for the console to name.
+    Raises SetupError for keys or secrets that cannot be read, or traces that cannot be told.
     """
     metrics = Metrics()
     registry = Registry(settings.registry_directory)
@@ -98,6 +100,7 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
     receipts = Reader(settings.home)
     parts = Parts(keys, slot, recent, pseudonyms, event_log, limits, metrics, feed)
     console = Console(settings, parts, admin_url, version("winnow-denoise")) if settings.console else None
+    traces = traces_of("winnow-service")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -123,6 +126,8 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
             journal.close()
         if event_log is not None:
             await event_log.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
     app = Front(
         limits,
@@ -130,6 +135,8 @@ def build(settings: ServiceSettings, admin_url: str | None = None) -> Service:
         keys,
         backlog,
         Origins(settings.cors_origins),
+        RequestLines.of(settings),
+        traces,
         title="Winnow",
         summary="Denoised relevance scores and labels for short-video feeds, learned online.",
         version=version("winnow-denoise"),

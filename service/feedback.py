@@ -86,7 +86,11 @@ def feedback_routes(
         stored = pseudonyms.events(events)
         exposures.check(stored)
         try:
-            await intake.store(stored, len(body))
+            if asked.span is None:
+                await intake.store(stored, len(body))
+            else:
+                with asked.span.producer("append", {"winnow.events": events.number}) as span:
+                    await intake.store(stored, len(body), span)
         except LogError:
             metrics.unstored.inc(events.number)
             raise

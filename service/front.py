@@ -8,7 +8,7 @@ every route.
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -26,6 +26,10 @@ from service.metrics import Metrics
 from service.observed import Observed, versioned
 from service.problems import RETRY_AFTER, SECURITY_HEADERS, problem_response
 from service.request_ids import request_id_of
+from service.request_lines import RequestLines
+
+if TYPE_CHECKING:
+    from contract.open_telemetry import Span, Traces
 
 log = structlog.get_logger()
 
@@ -36,6 +40,7 @@ class Asked(NamedTuple):
     request_id: str
     headers: Headers
     caller: Caller
+    span: "Span | None" = None  # of the request, if it is traced
 
 
 Handler = Callable[[bytes, Asked], Awaitable[bytes]]
@@ -71,16 +76,20 @@ class Front(FastAPI):
         keys: KeyRing,
         backlog: Backlog | None = None,
         origins: Origins | None = None,
+        lines: RequestLines | None = None,
+        traces: "Traces | None" = None,
         **options: Any,
     ) -> None:
         """Make an application without routes; `options` are those of FastAPI. Without `origins`, no page may call."""
         super().__init__(**options)
-        self.add_middleware(Observed, metrics=metrics, keys=keys, needed=needed_for)
+        self._lines = lines or RequestLines()
+        self.add_middleware(Observed, metrics=metrics, keys=keys, needed=needed_for, lines=self._lines)
         self._limits = limits
         self._metrics = metrics
         self._keys = keys
         self._backlog = backlog
         self._origins = origins
+        self._traces = traces
         self._hot: dict[tuple[str, str], ASGIApp] = {}  # by method and path
 
     def include(self, router: APIRouter) -> None:
@@ -88,7 +97,7 @@ class Front(FastAPI):
         self.include_router(router)
         for route in router.routes:
             if isinstance(route, RawRoute):
-                answer = _HotRoute(route, self._limits, self._metrics, self._keys)
+                answer = _HotRoute(route, self._limits, self._metrics, self._keys, self._lines, self._traces)
                 self._hot |= {(method, route.path): answer for method in route.methods or ()}
 
     @property
@@ -116,7 +125,15 @@ class Front(FastAPI):
 class _HotRoute:
     """One hot route as an ASGI application."""
 
-    def __init__(self, route: RawRoute, limits: Limits, metrics: Metrics, keys: KeyRing) -> None:
+    def __init__(
+        self,
+        route: RawRoute,
+        limits: Limits,
+        metrics: Metrics,
+        keys: KeyRing,
+        lines: RequestLines,
+        traces: "Traces | None",
+    ) -> None:
         self._handler = route.handler
         self._label = versioned(route.path)
         self._status = route.status_code or 200
@@ -124,18 +141,23 @@ class _HotRoute:
         self._metrics = metrics
         self._keys = keys
         self._needed = needed_for(route.path)
-        metrics.open_hot(self._label)
+        self._lines = lines
+        self._traces = traces
+        metrics.open_route(self._label)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started, status = time.perf_counter(), 0
+        started, status, answer = time.perf_counter(), 0, b""
         headers: Headers = dict(scope["headers"])
         request_id = request_id_of(headers.get(b"x-request-id"))
+        span = None
+        if self._traces is not None:
+            span = self._traces.request(self._label, headers.get(b"traceparent"), request_id)
         try:
             self._check_turn(scope)
             caller = self._keys.admit(headers, self._needed)
             with self._limits:
                 body = await self._limits.body_of(headers, receive)
-                answer = await self._handler(body, Asked(request_id, headers, caller))
+                answer = await self._handler(body, Asked(request_id, headers, caller, span))
         except Exception as error:
             refusal = problem_response(error, request_id)
             status = refusal.status_code
@@ -151,7 +173,12 @@ class _HotRoute:
             ]
             await _send_whole(send, status, about, answer)
         finally:
-            self._metrics.answered(self._label, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._metrics.answered(self._label, status, seconds)
+            if seconds >= self._lines.from_s or status >= 500:
+                self._lines.write(self._label, status, seconds, request_id, answer)
+            if span is not None:
+                span.answered(status)
 
     def _check_turn(self, scope: Scope) -> None:
         if SHED in scope:

@@ -7,15 +7,23 @@ that holds all of its events; a failed append fails the requests in it and no ot
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import numpy as np
+
+from contract.async_event_log import NOT_TRACED
 from contract.blocks import Pieces, encode_partitions, pieces_of
 from contract.errors import LogError, LogUnavailable
 from contract.events import EventLists, Events
+from contract.hashing import id_keys, partitions_of
+from contract.traces import MOST_PARENTS
 from service.backlog import AppendBacklog
 from service.deadline import Deadline
+
+if TYPE_CHECKING:
+    from contract.open_telemetry import Span
 
 MAX_GROUP_EVENTS = 8_192
 _GROUPS_AT_ONCE = 4  # transactions that share a round trip and an fsync
@@ -26,8 +34,21 @@ _PACKED_AT_ONCE = 1_024  # events: fewer cost more each, more hold up the event 
 class EventSink(Protocol):
     """Where events are appended: `AsyncEventLog`, in this loop or in a thread."""
 
-    async def append(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
+    async def append(self, blocks: Mapping[int, tuple[int, bytes]], traces: Mapping[int, bytes]) -> None:
         """Append {partition: (events, block)}; return once it is on disk. Raises LogError."""
+
+
+class _Traced(NamedTuple):
+    """A request that is traced."""
+
+    span: "Span"
+    events: EventLists
+
+    def partitions(self) -> list[int]:
+        """Return the partitions that its events go to."""
+        found: list[int] = np.unique(partitions_of(id_keys(self.events.user_id))).tolist()
+        self.span.note({"winnow.partitions": len(found)})
+        return found
 
 
 class _Group:
@@ -41,9 +62,12 @@ class _Group:
         self._pieces: list[Pieces] = []
         self._loose: list[EventLists] = []  # not packed yet
         self._loose_events = 0
+        self._traced: list[_Traced] = []
 
-    def join(self, events: EventLists, body_bytes: int) -> asyncio.Future[None]:
+    def join(self, events: EventLists, body_bytes: int, span: "Span | None") -> asyncio.Future[None]:
         """Take in a request; the future says how it ends."""
+        if span is not None and len(self._traced) < MOST_PARENTS:
+            self._traced.append(_Traced(span, events))
         self.events += events.number
         self.body_bytes += body_bytes
         self._loose.append(events)
@@ -62,6 +86,17 @@ class _Group:
         """Return all events as {partition: (events, block)}."""
         self._pack()
         return encode_partitions(self._pieces)
+
+    def traces(self) -> Mapping[int, bytes]:
+        """Return the field `trace` of each partition that has events of a traced request."""
+        if not self._traced:
+            return NOT_TRACED
+        found: defaultdict[int, list[bytes]] = defaultdict(list)
+        for traced in self._traced:
+            for partition in traced.partitions():
+                found[partition].append(traced.span.traceparent)
+            traced.span.note({"winnow.group_events": self.events})
+        return {partition: b" ".join(parents) for partition, parents in found.items()}
 
     def confirm(self) -> None:
         """Let the requests answer."""
@@ -106,8 +141,8 @@ class Intake:
         self._waiting_bytes = 0
         self._writer: asyncio.Task[None] | None = None
 
-    async def store(self, events: EventLists, body_bytes: int) -> None:
-        """Return once the events, which came as `body_bytes`, are on disk.
+    async def store(self, events: EventLists, body_bytes: int, span: "Span | None" = None) -> None:
+        """Return once the events, which came as `body_bytes`, are on disk. `span` is the request's, if it is traced.
 
         Raises LogUnavailable if there is no confirmation in time (they may be stored all the same: retry with the same
         event ids) or too much waits, LogFull if the log holds too many events that are not yet learned.
@@ -119,7 +154,7 @@ class Intake:
                 f"{self._waiting_bytes} bytes of feedback wait for the event log, the bound is {MAX_WAITING_BYTES}; "
                 "retry shortly with the same event ids"
             )
-        stored = self._gathering(events.number).join(events, body_bytes)
+        stored = self._gathering(events.number).join(events, body_bytes, span)
         self._waiting_bytes += body_bytes
         self._backlog.wait(events.number)
         if self._writer is None:
@@ -167,7 +202,7 @@ class Intake:
 
     async def _append(self, log: EventSink, group: _Group) -> None:
         try:
-            await log.append(group.blocks())
+            await log.append(group.blocks(), group.traces())
             for events in group.said:
                 self._on_said(events)
         except Exception as error:  # whatever it is, these requests answer with it, and the next group is tried

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from contract.async_event_log import AsyncEventLog
+from contract.async_event_log import NOT_TRACED, AsyncEventLog
 from contract.overrides import Override
 
 
@@ -25,9 +25,14 @@ class LogThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    async def append(self, blocks: Mapping[int, tuple[int, bytes]], override: Override | None = None) -> None:
+    async def append(
+        self,
+        blocks: Mapping[int, tuple[int, bytes]],
+        traces: Mapping[int, bytes] = NOT_TRACED,
+        override: Override | None = None,
+    ) -> None:
         """Append, and raise, as the log does."""
-        await self._there(self._log.append(blocks, override))
+        await self._there(self._log.append(blocks, traces, override))
 
     async def close(self) -> None:
         """Let go of the connections and end the thread."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from service.settings import ServiceSettings
 from service.slot import Slot
 from service.wanted import Wanted, batch_of, wanted_of
 
+if TYPE_CHECKING:
+    from contract.open_telemetry import Span
+
 _PARTS = list(Reasons.model_fields)
 _EXAMPLE = {"user_id": "u1", "candidates": ["v1", {"item_id": "v2", "author_id": "a7", "tags": ["39"]}], "top_k": 50}
 _BEST = int(np.float32(1).view(np.uint32))
@@ -36,8 +39,8 @@ def score_routes(slot: Slot, scorer: Scorer, exposures: Exposures, settings: Ser
     """Return the routes that score."""
     router = hot_router("score")
 
-    def answer_to(wanted: Wanted, servable: Servable) -> bytes:
-        answer = scorer.answer(servable, wanted.user_id, wanted.item_ids, wanted.surface, wanted.told)
+    def answer_to(wanted: Wanted, servable: Servable, span: "Span | None") -> bytes:
+        answer = scorer.answer(servable, wanted.user_id, wanted.item_ids, wanted.surface, wanted.told, span)
         order = ranking(answer.score)[: wanted.top_k]
         if not wanted.impressions:
             return render(wanted, answer, order)
@@ -55,7 +58,7 @@ def score_routes(slot: Slot, scorer: Scorer, exposures: Exposures, settings: Ser
         """Score one user's candidates, best first."""
         wanted = wanted_of(body, settings.max_candidates)
         servable = slot.current  # once: this request sees this version only
-        return b"{%b,%b}" % (head(asked.request_id, servable), answer_to(wanted, servable))
+        return b"{%b,%b}" % (head(asked.request_id, servable), answer_to(wanted, servable, asked.span))
 
     @router.post(
         "/v1/score:batch",
@@ -68,7 +71,8 @@ def score_routes(slot: Slot, scorer: Scorer, exposures: Exposures, settings: Ser
         """Score the candidates of several users by one version; `max_candidates` bounds them all together."""
         batch = batch_of(body, settings.max_candidates)
         servable = slot.current
-        results = [b'{"user_id":%b,%b}' % (orjson.dumps(one.user_id), answer_to(one, servable)) for one in batch]
+        answers = [(orjson.dumps(one.user_id), answer_to(one, servable, asked.span)) for one in batch]
+        results = [b'{"user_id":%b,%b}' % answer for answer in answers]
         return b'{%b,"results":[%b]}' % (head(asked.request_id, servable), b",".join(results))
 
     return router
@@ -115,10 +119,6 @@ def ranking(score: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     return number & _PLACE
 
 
-def _json(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
 def serving_model(servable: Servable) -> dict[str, object]:
     """Say which version answers, as contract.api.ServingModel has it."""
     through_ms = servable.trained_through_ms
@@ -135,3 +135,7 @@ def rfc3339(epoch_ms: int) -> str:
     """Write a time in UTC, to the millisecond."""
     text = datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def _json(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

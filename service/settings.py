@@ -97,6 +97,12 @@ class ServiceSettings(LogSettings, IdSettings, AccessSettings):
     append_timeout_s: float = Field(
         default=0.5, gt=0, le=30, description="Seconds in which the event log must confirm; after it feedback gets 503."
     )
+    slow_request_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=3_600,
+        description="Seconds from which an answered request is logged as a warning, one a second at most.",
+    )
     log_poll_s: float = Field(
         default=1.0, ge=0.01, le=60, description="Seconds between two looks whether the event log answers."
     )

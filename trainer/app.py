@@ -4,8 +4,9 @@ import fcntl
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,6 +16,7 @@ from contract.event_log import EventLog
 from contract.journal import TIMEOUT_S, Journal
 from contract.registry import Registry
 from contract.telemetry import configure_logs
+from contract.traces import traces_of
 from trainer import loop
 from trainer.checkpoint import CheckpointStore
 from trainer.chronicle import Chronicle
@@ -24,13 +26,17 @@ from trainer.metrics import TrainerMetrics
 from trainer.publish import DeltaPolicy, Publisher
 from trainer.settings import TrainerSettings
 from trainer.suspects import Suspects
+from trainer.traced import worker_class
 from trainer.worker import Worker
+
+if TYPE_CHECKING:
+    from contract.open_telemetry import Traces
 
 
 def run(settings: TrainerSettings) -> int:
     """Train until SIGTERM or SIGINT, then finish the step, checkpoint and return 0.
 
-    Raises SetupError if no event log is named or another trainer works in this home.
+    Raises SetupError if no event log is named, another trainer works in this home, or traces cannot be told.
     """
     configure_logs(settings)
     stop_asked = False
@@ -41,22 +47,23 @@ def run(settings: TrainerSettings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
-    with only_trainer(settings.home):
-        worker = make_worker(settings)
+    traces = traces_of("winnow-trainer")
+    with closing(traces) if traces else nullcontext(), only_trainer(settings.home):
+        worker = make_worker(settings, traces)
         if settings.trainer_metrics_port:
             worker.metrics.serve(settings.trainer_metrics_host, settings.trainer_metrics_port)
         loop.run(worker, lambda: stop_asked)
     return 0
 
 
-def make_worker(settings: TrainerSettings) -> Worker:
-    """Return a worker on this home and log, not yet attached."""
+def make_worker(settings: TrainerSettings, traces: "Traces | None" = None) -> Worker:
+    """Return a worker on this home and log, not yet attached; it is traced if there are `traces`."""
     if settings.redis_url is None:
         raise SetupError("the trainer needs an event log: set WINNOW_REDIS_URL, or start everything with `winnow up`")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     event_log = EventLog(settings.redis_url)
-    return Worker(
+    return worker_class(traces)(
         settings,
         event_log,
         CheckpointStore(settings.home / "checkpoints", settings.keep_checkpoints),

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from contract.errors import CheckpointError, LogUnavailable, RegistryError
 from trainer.settings import TrainerSettings
@@ -71,6 +72,7 @@ def _attach(worker: Worker, stopped: Callable[[], bool]) -> bool:
         try:
             worker.attach()
             worker.metrics.begin(worker.account, worker.store.written_at() or time.time())
+            bind_contextvars(checkpoint=worker.checkpoint_number)  # for every line from here on
         except LogUnavailable as error:
             log.warning("log_unavailable", error=str(error))
             time.sleep(RETRY_S)
@@ -105,6 +107,7 @@ def _checkpoint(worker: Worker) -> bool:
         worker.metrics.observe_disk(full=True)
         return False
     worker.metrics.observe_disk(full=False)
+    bind_contextvars(checkpoint=worker.checkpoint_number)
     return True
 
 

@@ -108,7 +108,7 @@ class Publisher:
         if sick := not_finite(learner):
             reason = f"{', '.join(sick)} of the learner is not finite; see its checkpoints"
             took_s = time.monotonic() - started
-            return Published("", False, Verdict.REJECT, False, [reason], took_s, gates=(unfit(reason),))
+            return Published("", False, Verdict.REJECT, False, [reason], took_s, (unfit(reason),), None)
         exported, opened = self._export(learner)
         report = self._report(exported, opened, learner, quality)
         judgement = judge_candidate(report, self._policy)

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ import redis
 from contract.durable import sha256_of
 from contract.errors import WinnowError
 from contract.registry import Registry
+from contract.traces import are_wanted, trouble_with
 from service.settings import ServiceSettings
 from winnow.embedded_log import server_binary
 
@@ -47,6 +49,7 @@ def examine(settings: ServiceSettings) -> list[Finding]:
         check_redis(redis_url) if redis_url else check_embedded_log(),
         check_port(settings.host, settings.port, home),
         check_training(),
+        check_traces(os.environ),
         check_champion(home),
         check_checkpoints(home),
     ]
@@ -109,6 +112,15 @@ def check_training() -> Finding:
             Health.WARN, f"training: {', '.join(missing)} missing; this host can serve only", "pip install '.[train]'"
         )
     return Finding(Health.OK, f"training: {', '.join(_TRAINING)} are installed")
+
+
+def check_traces(environment: Mapping[str, str]) -> Finding:
+    """A collector that is named must be one that can be told."""
+    if not are_wanted(environment):
+        return Finding(Health.OK, "traces: off; OTEL_EXPORTER_OTLP_ENDPOINT turns them on")
+    if trouble := trouble_with(environment):
+        return Finding(Health.FAIL, "traces: service and trainer will not start", trouble)
+    return Finding(Health.OK, "traces: told to the collector that the environment names")
 
 
 def check_champion(home: Path) -> Finding:

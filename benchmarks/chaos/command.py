@@ -61,5 +61,8 @@ def chaos(
     page.write_text(
         render(lines, about(), shlex.join(words), today, [name for name in scenarios if only and name not in only])
     )
-    if any(line.holds is False or (strict and line.missed) for line in lines):
+    failed = [line for line in lines if line.holds is False or (strict and line.missed)]
+    for line in failed:  # once more at the end, where whoever reads a long log looks first
+        typer.echo(f"did not hold: {line.scenario}: {line.why or line.missed}", err=True)
+    if failed:
         raise typer.Exit(1)

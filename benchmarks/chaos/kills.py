@@ -11,7 +11,7 @@ import redis
 from benchmarks.chaos.judge import Judgement, newest
 from benchmarks.chaos.parts import start_trainer, trainer_of
 from benchmarks.chaos.rig import SETTLE_S, Fed, Rig
-from benchmarks.chaos.scenario import Effort, Figure, Outcome, scenario
+from benchmarks.chaos.scenario import Effort, Figure, NotShown, Outcome, scenario
 from benchmarks.serving.processes import until
 
 WORK_S = (0.15, 0.9)  # how long a trainer may work before it is killed
@@ -20,14 +20,18 @@ SERVICE_READY_S = 5.0
 _INVARIANT = "0 acknowledged events lost, 0 trained twice, weights bitwise those of a run without faults"
 
 
-@scenario("kill -9 of the trainer after 0.15 to 0.9 s of work, again and again", _INVARIANT)
+@scenario(
+    "kill -9 of the trainer after 0.15 to 0.9 s of work, every second time after a checkpoint more, again and again",
+    _INVARIANT,
+)
 def trainer_killed(directory: Path, effort: Effort) -> Outcome:
     """Kill the trainer in the midst of reading, learning, checkpointing and publishing."""
     kills, draw = effort.of(50, 1_000), random.Random(effort.seed)
     with Rig(directory) as rig:
         with rig.start(trainer=False).feeding(seed=effort.seed) as fed:
-            for _ in range(kills):
+            for number in range(kills):
                 rig.start_trainer()
+                endanger(rig, number)
                 time.sleep(draw.uniform(*WORK_S))
                 rig.trainer.kill()
         return judged(rig, fed, kills)
@@ -40,6 +44,7 @@ def redis_killed(directory: Path, effort: Effort) -> Outcome:
     with Rig(directory) as rig:
         with rig.start().feeding(seed=effort.seed) as fed:
             for number in range(kills):
+                endanger(rig, number)
                 time.sleep(draw.uniform(0.1, 0.6))
                 if number % 2:
                     with contextlib.suppress(redis.RedisError), rig.server.client() as client:
@@ -56,7 +61,8 @@ def service_killed(directory: Path, effort: Effort) -> Outcome:
     kills, draw = effort.of(50, 1_000), random.Random(effort.seed)
     with Rig(directory) as rig:
         with rig.start().feeding(seed=effort.seed, clients=32, batch=3, rate=400.0) as fed:
-            for _ in range(kills):
+            for number in range(kills):
+                endanger(rig, number)
                 time.sleep(draw.uniform(0.1, 0.5))
                 rig.service.kill()
                 rig.service.start()
@@ -88,6 +94,12 @@ def everything_killed(directory: Path, effort: Effort) -> Outcome:
         return judged(rig, fed, kills, late, slowest)
 
 
+def endanger(rig: Rig, number: int) -> None:
+    """Before every second kill, let the trainer come a checkpoint further: on a busy machine it may need long."""
+    if number % 2:
+        await_checkpoint(rig)
+
+
 def await_checkpoint(rig: Rig) -> None:
     """Wait until the trainer has come a checkpoint further: without one a kill endangers little."""
     before = newest(rig.home, arrays=False)
@@ -110,9 +122,9 @@ def judged(
 ) -> Outcome:
     """Let the loop come to rest and say what is left of it."""
     judgement = rest(rig, fed)
-    idle = [f"{judgement.checkpoints} checkpoints in {kills} kills: too little work was in danger"]
-    broken = [*(idle if judgement.checkpoints < kills / 2 else []), judgement.why()]
-    return Outcome.of({"kills": kills, **facts(judgement), **(figures or {})}, broken, missed)
+    if judgement.holds and judgement.checkpoints < kills // 2:
+        raise NotShown(f"{judgement.checkpoints} checkpoints in {kills} kills: too little work was in danger")
+    return Outcome.of({"kills": kills, **facts(judgement), **(figures or {})}, [judgement.why()], missed)
 
 
 def rest(rig: Rig, fed: Fed, weights: bool = True, put_aside: int = 0) -> Judgement:

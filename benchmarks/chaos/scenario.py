@@ -39,6 +39,10 @@ class Outcome:
         return cls(not why, figures, why, "; ".join(filter(None, missed)))
 
 
+class NotShown(Exception):
+    """The fault did not come about as it is meant to, so that nothing was shown, neither good nor bad."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One row of the campaign."""

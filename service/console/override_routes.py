@@ -69,7 +69,7 @@ def override_routes(
             raise HTTPException(404, f"the label log of the last {_HOURS} hours has no such event")
         new, done = _decided(found["rows"][0], asked, caller.key_id)
         blocks = encode_partitions([pieces_of(Events.from_models([new]))])
-        await event_log.append(blocks, done)
+        await event_log.append(blocks, override=done)
         metrics.acknowledged.inc()
         log.info("label_overridden", label=asked.label, by=caller.key_id)
         return Overridden(event_id=done.event_id, override_of=done.override_of)

@@ -1,5 +1,6 @@
 """The campaign's own judge is judged: doctored evidence must be found, and a run must say how it went."""
 
+import datetime
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from benchmarks.chaos.judge import different, judge_account, judge_events
 from benchmarks.chaos.proxy import Proxy, Weather
 from benchmarks.chaos.recorder import Recorder
 from benchmarks.chaos.report.faults import render
-from benchmarks.chaos.scenario import SCENARIOS, Effort, Outcome, Scenario
+from benchmarks.chaos.scenario import SCENARIOS, Effort, NotShown, Outcome, Scenario
 from benchmarks.chaos.soak import Growth
 from benchmarks.chaos.streams import appearances
 from benchmarks.chaos.trouble import below_zero
@@ -85,6 +86,33 @@ def test_a_scenario_that_raises_does_not_hold_and_says_why(tmp_path: Path) -> No
     assert "Traceback" in (tmp_path / "one" / "traceback.txt").read_text()
 
 
+def test_what_showed_nothing_is_tried_once_more_and_said_so(tmp_path: Path) -> None:
+    tries = list[Path]()
+
+    def second(directory: Path, _effort: Effort) -> Outcome:
+        tries.append(directory)
+        if len(tries) == 1:
+            raise NotShown("too little work was in danger")
+        return Outcome(True, {"lost": 0})
+
+    line = campaign.run_one(entry(second), tmp_path, Effort())
+    assert (line.holds, line.first_try) == (True, "NotShown: too little work was in danger")
+    assert not (tmp_path / "one").exists()
+    page = render([line], "a machine", "a command", datetime.date(2026, 11, 24))
+    assert "| held, at the second try: the first showed nothing, NotShown: too little work was in danger |" in page
+
+
+def test_a_broken_invariant_is_not_asked_again(tmp_path: Path) -> None:
+    tries = list[Path]()
+
+    def breaks(directory: Path, _effort: Effort) -> Outcome:
+        tries.append(directory)
+        return Outcome(False, {"lost": 1}, "1 lost")
+
+    assert campaign.run_one(entry(breaks), tmp_path, Effort()).holds is False
+    assert len(tries) == 1
+
+
 def test_a_scenario_whose_program_is_missing_is_skipped_and_said_so(tmp_path: Path) -> None:
     line = campaign.run_one(entry(raises, ("no-such-program",)), tmp_path, Effort())
     assert line.holds is None
@@ -92,8 +120,6 @@ def test_a_scenario_whose_program_is_missing_is_skipped_and_said_so(tmp_path: Pa
 
 
 def test_the_page_tells_held_broken_and_not_run_apart() -> None:
-    import datetime
-
     lines = [
         campaign.Line("good", "f", "i", True, {"lost": 0}),
         campaign.Line("bad", "f", "i", False, {"lost": 3}, why="3 lost"),
@@ -193,6 +219,7 @@ def test_the_command_exits_with_1_where_an_invariant_breaks(tmp_path: Path, monk
     run = CliRunner().invoke(app, ["bench", "chaos", "--only", "trainer-killed", "--work", str(tmp_path)])
     assert run.exit_code == 1
     assert orjson.loads(run.stdout)["holds"] is False
+    assert run.stderr == "did not hold: one: SetupError: it did not come up\n"
     assert "0 of 1 scenarios lost nothing" in (tmp_path / "faults.md").read_text()
 
 

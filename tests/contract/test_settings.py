@@ -1,6 +1,8 @@
 """Settings come from WINNOW_ variables, work without any, and refuse what is out of bounds."""
 
 import json
+import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,13 +62,17 @@ def test_settings_do_not_change_after_the_start() -> None:
         LogSettings().log_max_entries = 1_000  # type: ignore[misc]
 
 
-def test_a_json_log_line_is_one_object_with_its_facts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_log_line_is_one_object_with_its_facts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     try:
         configure_logs(TelemetrySettings(log_json=True, log_level="warning"))
         structlog.get_logger().info("version_staged")
         structlog.get_logger().warning("version_refused", version="000042")
     finally:
         structlog.reset_defaults()
+        logging.captureWarnings(False)
     (line,) = capsys.readouterr().err.splitlines()
     said = json.loads(line)
     assert (said["event"], said["level"], said["version"]) == ("version_refused", "warning", "000042")

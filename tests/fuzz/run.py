@@ -1,5 +1,6 @@
 """`python -m tests.fuzz.run TARGET SECONDS CORPUS`: fuzz one target by coverage (atheris); finds go to CORPUS."""
 
+import resource
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ with atheris.instrument_imports(include=["contract", "service", "trainer.dedupe"
     from tests.fuzz.targets import TARGETS
 
 _MOST_S = 0.1
+_MOST_BYTES = 4 << 30
 
 
 def main(name: str, seconds: str, corpus: str) -> None:
@@ -29,7 +31,10 @@ def main(name: str, seconds: str, corpus: str) -> None:
         raise TimeoutError(f"{len(data)} bytes took {name} over {_MOST_S} s three times")
 
     found = f"-artifact_prefix={directory}/found-"
-    options = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=10", "-rss_limit_mb=2048", found]
+    # Not libFuzzer's bound of memory: it asks for the highest there was, which a process inherits from the one that
+    # started it, and the campaign is large.
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
+    options = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=10", "-rss_limit_mb=0", found]
     atheris.Setup([sys.argv[0], *options, str(directory)], one_input)
     atheris.Fuzz()
 

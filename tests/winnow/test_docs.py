@@ -24,3 +24,12 @@ def test_each_method_has_one_row(heading: str, setting: str) -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_file_that_the_walk_through_the_code_names_is_there() -> None:
+    named = re.findall(
+        r"`((?:contract|models|service|trainer|winnow|deploy)/[\w/.]+\.\w+)`",
+        (ROOT / "docs/architecture.md").read_text(),
+    )
+    assert len(named) > 50
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -1,6 +1,7 @@
 """`winnow doctor`: each thing that can be wrong is found, with a remedy."""
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,12 @@ def test_a_full_disk_is_warned_of(home: Path, monkeypatch: pytest.MonkeyPatch) -
     assert doctor.check_home(home / "not" / "yet" / "made").health is Health.OK
     monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 2**62)
     assert doctor.check_home(home).health is Health.WARN
+
+
+def test_a_collector_of_traces_that_cannot_be_told_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    assert doctor.check_traces({}).health is doctor.check_traces(environment).health is Health.OK
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    finding = doctor.check_traces(environment)
+    assert finding.health is Health.FAIL
+    assert "pip install '.[traces]'" in finding.remedy

@@ -50,7 +50,12 @@ def render(lines: Sequence[Line], machine: str, command: str, day: datetime.date
 
 
 def _verdict(line: Line) -> str:
-    return "held, a bar missed" if line.holds and line.missed else _HELD[line.holds]
+    verdict = "held, a bar missed" if line.holds and line.missed else _HELD[line.holds]
+    return (
+        f"{verdict}, at the second try: the first showed nothing, {_cell(line.first_try)}"
+        if line.first_try
+        else verdict
+    )
 
 
 def said(line: Line) -> str:
