@@ -21,6 +21,7 @@ from winnow.up import Loop
 EVENTS = 6_000
 BOT = "bot"  # loops whatever it is shown and never says a word
 _TIMEOUT_S = 60.0
+_START_MS = SimulatorConfig().start_ms
 _ENVIRONMENT = {
     "WINNOW_ADMIN_PORT": "0",
     "WINNOW_TRAINER_METRICS_PORT": "0",
@@ -73,8 +74,8 @@ def live_loop(home: Path) -> Iterator[LiveLoop]:
     environment = {**_ENVIRONMENT, "WINNOW_GATE_POLICY": str(home / "gate.toml")}
     with Loop(home, environment=environment) as loop, closing(Client(loop.url)) as client:
         for number, block in enumerate(Simulator(SimulatorConfig(users=200, items=100), 5).blocks(EVENTS, EVENTS // 2)):
+            client.feedback(_looped(f"{BOT}-{number}", list(block.events.item_id[:60])))
             play([block.events], client, None, lambda _: None)
-            client.feedback(_looped(f"{BOT}-{number}", block.events.item_id[:60].tolist()))
             until(partial(_has_promoted, registry, number + 1))
         announced = orjson.loads((home / "service.json").read_bytes())
         live = LiveLoop(announced["url"], announced["admin_url"], registry)
@@ -83,14 +84,14 @@ def live_loop(home: Path) -> Iterator[LiveLoop]:
         yield live
 
 
-def _has_promoted(registry: Registry, least: int) -> bool:
-    return len({change.version for change in registry.history()}) >= least
+def _has_promoted(registry: Registry, versions: int) -> bool:
+    return len({change.version for change in registry.history()}) >= versions
 
 
 def _looped(prefix: str, items: Sequence[str]) -> list[dict[str, object]]:
     """Return the views of the bot, one of each item."""
     view = {"user_id": BOT, "watch_ms": 90_000, "duration_ms": 9_000, "surface": "tab1"}
-    return [view | {"event_id": f"{prefix}-{n}", "item_id": item, "at": n} for n, item in enumerate(items)]
+    return [view | {"event_id": f"{prefix}-{n}", "item_id": item, "at": _START_MS + n} for n, item in enumerate(items)]
 
 
 def until(condition: Callable[[], bool], timeout_s: float = _TIMEOUT_S) -> None:

@@ -95,7 +95,8 @@ def test_a_label_is_found_opened_and_left_by_keyboard(page: "Page", live: LiveLo
     content = opened(page, live.url, "labels")
     content.get_by_label("Its id").fill(row["user_id"])
     page.keyboard.press("Enter")
-    content.locator(f'td .id[title="{row["user_id"]}"]').first.wait_for()
+    page.wait_for_url(f"**user={row['user_id']}")
+    page.wait_for_selector("[aria-busy=true]", state="detached")
     button = content.get_by_role("button", name=row["event_id"])
     button.focus()
     page.keyboard.press("Enter")
@@ -115,6 +116,7 @@ def test_a_link_to_an_event_shows_how_its_label_came_to_be(page: "Page", live: L
         word in said for word in ("before the watch", "after the evidence", "trained toward", "prior", "threshold")
     )
     assert detail.locator(".reasons li").count() >= len(row["reasons"])
+    assert grave_findings(page) == []
 
 
 def test_the_receipt_names_checkpoint_and_first_version(page: "Page", live: LiveLoop) -> None:
@@ -160,6 +162,7 @@ def test_a_version_is_opened_with_its_gates_and_compared(page: "Page", live: Liv
     content.get_by_label("Version", exact=True).select_option(older)
     content.get_by_role("button", name="Compare").click()
     expect_text(content, "Rank agreement", "Pairs that moved most")
+    assert grave_findings(page) == []
 
 
 def test_the_score_of_a_user_is_explained(page: "Page", live: LiveLoop) -> None:
