@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from winnow.embedded_log import EmbeddedLog
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_are_at_first() -> None:
+    """Take back what a command that ran in this process has set: its level would hide lines that a test awaits."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The index against a dict, on memory maps, and fast enough for a request."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +87,12 @@ def test_an_index_opens_on_read_only_maps(tmp_path: Path) -> None:
     assert type(mapped.find(keys)) is np.ndarray
 
 
-def test_a_thousand_lookups_among_a_million_take_less_than_200_us() -> None:
+def test_a_thousand_lookups_among_a_million_take_less_than_ten_binary_searches_do() -> None:
     index, keys = HashIndex.for_capacity(1_000_000), distinct_keys(1_000_000)
     index.add(keys, np.arange(1_000_000, dtype=np.int32))
-    asked = np.concatenate([keys[::2000], distinct_keys(500, seed=1)])  # half of them unknown
-    assert best_of_30_us(index, asked) < 200
+    asked, ordered = np.concatenate([keys[::2000], distinct_keys(500, seed=1)]), np.sort(keys)  # half of them unknown
+    # Both on this machine, for machines differ twofold; seen to be 5 : 1.
+    assert best_of_30_us(lambda: index.find(asked)) < 10 * best_of_30_us(lambda: np.searchsorted(ordered, asked))
 
 
 def distinct_keys(count: int, seed: int = 0) -> Keys:
@@ -99,10 +101,10 @@ def distinct_keys(count: int, seed: int = 0) -> Keys:
     return keys
 
 
-def best_of_30_us(index: HashIndex, asked: Keys) -> float:
+def best_of_30_us(search: Callable[[], object]) -> float:
     took = []
     for _ in range(30):
         began = time.perf_counter_ns()
-        index.find(asked)
+        search()
         took.append(time.perf_counter_ns() - began)
     return min(took) / 1000

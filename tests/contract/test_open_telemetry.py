@@ -1,7 +1,7 @@
 """Which spans begin at all, and what log lines know of them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from structlog.contextvars import get_contextvars
@@ -22,9 +22,8 @@ def traces_with(monkeypatch: pytest.MonkeyPatch, sampler: str, share: str = "") 
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", share)
     with running_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        traces = Traces("winnow-test")
-        yield traces
-        traces.close()
+        with closing(Traces("winnow-test")) as traces:
+            yield traces
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ def test_a_collector_that_comes_and_goes_is_told_of_once_each_time(monkeypatch: 
     with running_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         traces = Traces("winnow-test")
-    with capture_logs() as lines:
+    with closing(traces), capture_logs() as lines:
 
         def told(*events: str) -> bool:
             if (span := traces.linked("train", [])) is not None:
@@ -98,7 +97,6 @@ def test_a_collector_that_comes_and_goes_is_told_of_once_each_time(monkeypatch: 
         with running_collector(int(collector.url.rsplit(":", 1)[1])):
             until(lambda: told("traces_not_sent", "traces_sent_again"))
         until(lambda: told("traces_not_sent", "traces_sent_again", "traces_not_sent"))
-        traces.close()
 
 
 def test_what_is_said_of_a_span_that_has_ended_is_dropped_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
