@@ -79,7 +79,7 @@ def _of_visit(visit: Visit | None, rate: float) -> list[Verdict]:
     if visit is None:
         return [(demand, None, "not measured") for demand in demands]
     wrong = len(visit.complaints), len(visit.failures)
-    shown = Series(tuple(visit.shown))
+    shown = Series(visit.shown)
     grown = visit.growth_mb()
     return [
         (demands[0], not any(wrong), f"{wrong[0]} and {wrong[1]} of {visit.requests} in {visit.seconds:.0f} s"),

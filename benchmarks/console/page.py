@@ -64,7 +64,7 @@ def _visit(visit: Visit, rate: float, directory: Path) -> list[str]:
         f"headless Chromium with the console of the admin port. In {visit.seconds:.0f} s it goes {visit.rounds} "
         f"times round {', '.join(PAGES)}, {visit.seconds * PAGE_SHARE:.1f} s each, and stays on Loop for "
         f"{visit.seconds * STAY_SHARE:.0f} s after each. Memory is read on Loop after a forced garbage collection. "
-        f"Events a second that the page showed: {Series(tuple(visit.shown)).text(0)}.",
+        f"Events a second that the page showed: {Series(visit.shown).text(0)}.",
         table(["", "first", "middle", "last", "a minute in the second half"], rows),
         f"The page keeps {KEPT_ENTRIES} entries of a kind, a quarter of an hour, so its heap may grow until then.",
         f"![Memory of the page]({drawn})",

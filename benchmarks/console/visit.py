@@ -30,10 +30,10 @@ class Visit:
     seconds: float
     rounds: int  # of all pages
     requests: int
-    complaints: Sequence[str]
-    failures: Sequence[str]
-    readings: Sequence[Reading]  # on Loop
-    shown: Sequence[float]  # events a second, as the page told at those moments
+    complaints: tuple[str, ...]
+    failures: tuple[str, ...]
+    readings: tuple[Reading, ...]  # on Loop
+    shown: tuple[float, ...]  # events a second, as the page told at those moments
 
     @property
     def second_half(self) -> Sequence[Reading]:
