@@ -141,9 +141,9 @@ class _HotRoute:
         self._metrics = metrics
         self._keys = keys
         self._needed = needed_for(route.path)
-        metrics.open_hot(self._label)
         self._lines = lines
         self._traces = traces
+        metrics.open_route(self._label)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status, answer = time.perf_counter(), 0, b""

@@ -19,7 +19,7 @@ _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 
 _SWAP_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SERVED_BUCKETS_S = (0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 30, 60, 300, 1800)
 _STATUSES = ("2xx", "4xx", "5xx")  # of any route from the start, so that a rate has a beginning
-CONSOLE, OTHER = "/console", "other"
+CONSOLE, INFER, OTHER = "/console", "/v2/models/{name}/infer", "other"
 
 
 class Metrics:
@@ -34,12 +34,12 @@ class Metrics:
         self.requests = self._tallies("winnow_requests_total", "Requests answered.", ("route", "status"))
         self.request_seconds = self._spreads(
             "winnow_request_seconds",
-            "Time from a request's head to its last byte; all routes of the console are one, and all that are not hot.",
+            "Time from a request's head to its last byte; the console is one route, so is all that scores nothing.",
             _REQUEST_BUCKETS_S,
             ("route",),
         )
-        for route in (CONSOLE, OTHER):
-            _ = self.request_seconds[(route,)]
+        for route in (CONSOLE, INFER, OTHER):
+            self.open_route(route)
         self.shed = self._tally("winnow_requests_shed_total", "Requests refused because too many were at work.")
         self.turned_away = self._tallies(
             "winnow_requests_turned_away_total", "Requests refused for their key, its role or its rate.", ("reason",)
@@ -78,8 +78,8 @@ class Metrics:
         )
         self._make_log_figures()
 
-    def open_hot(self, route: str) -> None:
-        """Make ready to count a hot route: those have a histogram of their own."""
+    def open_route(self, route: str) -> None:
+        """Make ready to count a route that has a histogram of its own."""
         self.request_seconds[(route,)]
         for status in _STATUSES:
             self.requests[route, status]
@@ -97,7 +97,8 @@ class Metrics:
         about = CONSOLE if route.startswith(CONSOLE) else route
         self.requests[about, f"{status // 100}xx"].inc()
         if seconds is not None:
-            self.request_seconds[(CONSOLE if about == CONSOLE else OTHER,)].observe(seconds)
+            timed = INFER if about.endswith("/infer") else CONSOLE if about == CONSOLE else OTHER
+            self.request_seconds[(timed,)].observe(seconds)
 
     def observe_log(self, figures: LogFigures | None) -> None:
         """Show what the log said when last asked; None where it did not answer."""

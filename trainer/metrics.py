@@ -55,21 +55,23 @@ class TrainerMetrics(QualityMetrics):
         ).set(1)
         self._known = Account()
         self._events = self._counter("events", "Events read, by what became of them.", "outcome", _OUTCOMES)
-        self._labels = Counter(
+        labels = Counter(
             "winnow_trainer_labels",
             "Events by label: `said` by explicit actions, and of the unlabelled the pseudo-label, `inferred`.",
             ["label", "source"],
             registry=registry,
         )
-        for pair in LABELS:
-            self._labels.labels(*pair)
-        self._actions = self._counter("actions", "Explicit actions.", "action", ACTIONS)
-        self._evidence = self._counter(
+        actions = self._counter("actions", "Explicit actions.", "action", ACTIONS)
+        evidence = self._counter(
             "evidence",
             "Events by what kind of watch it was; `background` where its length says nothing.",
             "flag",
             FLAGS,
         )
+        # Children are kept: to find one by its labels costs as much as ten additions.
+        self._labels = {pair: labels.labels(*pair) for pair in LABELS}
+        self._actions = {action: actions.labels(action) for action in ACTIONS}
+        self._evidence = {flag: evidence.labels(flag) for flag in FLAGS}
         self._directions = self._counter("directions", "Decisions of Inverse Gradient.", "direction", tuple(Direction))
         self._idl_targets = Distribution(
             "winnow_trainer_idl_target_ratio",
@@ -129,12 +131,12 @@ class TrainerMetrics(QualityMetrics):
     def observe_step(self, report: StepReport) -> None:
         """Count one step."""
         counts = counts_of(report)
-        for (label, source), count in counts.labels.items():
-            self._labels.labels(label, source).inc(count)
+        for pair, count in counts.labels.items():
+            self._labels[pair].inc(count)
         for action, count in counts.actions.items():
-            self._actions.labels(action).inc(count)
+            self._actions[action].inc(count)
         for flag, count in counts.flags.items():
-            self._evidence.labels(flag).inc(count)
+            self._evidence[flag].inc(count)
         unsaid = (report.label == UNLABELLED) & ~report.capped
         self._idl_targets.observe(np.asarray(report.idl_target[unsaid]))
         if report.steered is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contract.events import Action, action_names
-from contract.watch import NO_CELL, Flag
+from contract.watch import CELLS, NO_CELL, Flag
 from trainer.labels import LABEL_NAMES, UNLABELLED
 from trainer.step_report import StepReport
 
@@ -20,6 +20,8 @@ ACTIONS = [action.value for action in Action]
 FLAGS = [*(flag.name.lower() for flag in Flag), BACKGROUND]
 
 _HELD = np.array([[name in action_names(mask) for name in ACTIONS] for mask in range(256)], np.int64)  # [256, 7]
+_LEAST_LABEL = min(LABEL_NAMES)
+_FLAG_OF_CELL = np.eye(len(FLAGS), dtype=np.int64)[[len(Flag), *(cell % len(Flag) for cell in range(CELLS))]]  # [41, 5]
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,12 @@ class StepCounts:
 
 def counts_of(report: StepReport) -> StepCounts:
     """Count one step."""
-    label, unsaid = report.label, report.label == UNLABELLED
-    labels = {(name.lower(), SAID): int((label == value).sum()) for value, name in LABEL_NAMES.items()}
-    positive = int((report.belief[unsaid] > report.calibration.threshold).sum())
-    labels |= {("positive", INFERRED): positive, ("negative", INFERRED): int(unsaid.sum()) - positive}
+    unsaid = report.label == UNLABELLED
+    said = np.bincount(report.label - _LEAST_LABEL, minlength=len(LABEL_NAMES)).tolist()
+    labels = {(name.lower(), SAID): said[value - _LEAST_LABEL] for value, name in LABEL_NAMES.items()}
+    positive = int(np.count_nonzero((report.belief > report.calibration.threshold) & unsaid))
+    left = labels[LABEL_NAMES[UNLABELLED].lower(), SAID] - positive
+    labels |= {("positive", INFERRED): positive, ("negative", INFERRED): left}
     actions = np.bincount(report.events.actions, minlength=256) @ _HELD
     return StepCounts(
         labels,
@@ -49,6 +53,5 @@ def counts_of(report: StepReport) -> StepCounts:
 
 def by_flag(cell: npt.NDArray[np.int16]) -> list[int]:
     """Return how many of N watches each of FLAGS has, by their cells. Shape [N] -> 5 numbers."""
-    flag = np.where(cell == NO_CELL, len(Flag), cell % len(Flag))
-    counts: list[int] = np.bincount(flag, minlength=len(FLAGS)).tolist()
+    counts: list[int] = (np.bincount(cell - NO_CELL, minlength=CELLS + 1) @ _FLAG_OF_CELL).tolist()
     return counts

@@ -24,7 +24,9 @@ from winnow import (
     dead_letters_command,
     forget_command,
     keys_command,
+    labels_command,
     models_command,
+    report_command,
     secrets_command,
 )
 from winnow.complaints import one_line_errors
@@ -38,9 +40,8 @@ app.add_typer(keys_command.app, name="keys")
 app.add_typer(secrets_command.app, name="secrets")
 app.add_typer(dead_letters_command.app, name="dead-letters")
 app.command()(forget_command.forget)
-labels_app = typer.Typer(help="The denoised data set.", no_args_is_help=True)
-app.add_typer(labels_app, name="labels")
-
+app.command()(report_command.report)
+app.add_typer(labels_command.app, name="labels")
 app.add_typer(bench_command.app, name="bench")
 
 console = Console()
@@ -236,18 +237,6 @@ def evaluate(
         console.print("rows: " + ", ".join(f"{what}: {count:,}" for what, count in result.complaints.items()))
     if json:
         json.write_bytes(orjson.dumps(result.figures, option=orjson.OPT_INDENT_2))
-
-
-@labels_app.command("export")
-@one_line_errors
-def export_labels(
-    out: Annotated[Path, typer.Argument(help="File to write, .parquet or .csv.")], home: Home = None
-) -> None:
-    """Bring the whole label log into one file."""
-    from trainer.label_log import export_labels as run_export
-
-    settings = LogSettings(**given(home=home))
-    console.print(f"{run_export(settings.home / 'labels', out):,} rows written to {out}")
 
 
 @app.command()

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric
 
 from service.metrics import Metrics
 from service.prior import PriorModel
 from trainer.metrics import TrainerMetrics
+from winnow.generated_page import write_or_check
 
 _HEAD = """# Metrics
 
@@ -37,7 +37,7 @@ def described() -> list[Described]:
     """Return every metric of either process, in the order of their names."""
     service = Metrics()
     service.follow(lambda: PriorModel(0.02))
-    service.open_hot(_ONE_ROUTE)
+    service.open_route(_ONE_ROUTE)
     registries = dict(zip(_PROCESSES, (service.registry, TrainerMetrics().registry), strict=True))
     found = [one for process, registry in registries.items() for one in _of(process, registry)]
     return sorted(found, key=lambda one: (one.process, one.name))
@@ -74,18 +74,5 @@ def _of(process: str, registry: CollectorRegistry) -> Iterator[Described]:
         )
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or with --check compare it; return the exit code."""
-    *flags, name = arguments
-    path, page = Path(name), render()
-    if "--check" not in flags:
-        path.write_text(page)
-        return 0
-    if path.exists() and path.read_text() == page:
-        return 0
-    sys.stderr.write(f"{path} is not what the code exposes; run `make docs`\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(render, sys.argv[1:]))

@@ -1,13 +1,13 @@
 """`python -m winnow.settings_page [--check] FILE`: the page of all settings, made from the settings themselves."""
 
 import sys
-from pathlib import Path
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from service.settings import ServiceSettings
 from trainer.settings import TrainerSettings
+from winnow.generated_page import write_or_check
 
 _HEAD = """# Configuration
 
@@ -45,18 +45,5 @@ def _bounds(info: FieldInfo) -> str:
     return ", ".join(bounds + [f"`{choice}`" for choice in choices]) or "any"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or with --check compare it; return the exit code."""
-    *flags, name = arguments
-    path, page = Path(name), render()
-    if "--check" not in flags:
-        path.write_text(page)
-        return 0
-    if path.exists() and path.read_text() == page:
-        return 0
-    sys.stderr.write(f"{path} is not what the settings say; run `make docs`\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(render, sys.argv[1:]))

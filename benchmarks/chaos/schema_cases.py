@@ -19,6 +19,7 @@ _CASES = re.compile(r"(\d+) (?:test cases )?generated")
 def schemathesis_cases(work: Path, effort: Effort) -> Outcome:
     """Run schemathesis; its own exit status and report are the judge."""
     each = effort.of(110, 4_000)  # of every operation, and there are a dozen
+    (work / "labels").mkdir(exist_ok=True)  # where there is none, a receipt is a documented 501
     with winnow_service(work) as service:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json"]
         options = ["--checks", CHECKS, "--phases", "fuzzing", "-n", str(each), "--seed", str(effort.seed)]

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service.console.asked import AuditAsked, AuditExportAsked, SuspectsAsked
+from service.archive.asked import AuditAsked, AuditExportAsked, SuspectsAsked
 from service.console.asking import as_json, asked_in
 from service.console.downloads import Downloads
 from service.console.reading import Reader

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from contract.pseudonyms import Pseudonyms
-from service.console.asked import HoursAsked, IdsAsked, LabelsAsked, LabelsExportAsked
+from service.archive.asked import HoursAsked, IdsAsked, LabelsAsked, LabelsExportAsked
 from service.console.asking import as_json, as_stored, asked_in
 from service.console.downloads import Downloads
 from service.console.reading import Reader

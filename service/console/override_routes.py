@@ -18,7 +18,7 @@ from contract.blocks import encode_partitions, pieces_of
 from contract.errors import LogUnavailable
 from contract.events import Action, Events, FeedbackEvent
 from contract.overrides import Override, OverrideLabel
-from service.console.asked import LabelsAsked
+from service.archive.asked import LabelsAsked
 from service.console.asking import body_in
 from service.console.reading import Reader
 from service.keys import Caller

@@ -14,7 +14,7 @@ import orjson
 
 from contract.errors import LogError, RegistryError, VersionCorrupt, VersionNotFound, WinnowError
 from contract.registry import Registry
-from service.console.asked import (
+from service.archive.asked import (
     AuditAsked,
     AuditExportAsked,
     HoursAsked,
@@ -23,7 +23,7 @@ from service.console.asked import (
     LabelsExportAsked,
     SuspectsAsked,
 )
-from service.console.labels_at_hand import labels_at_hand
+from service.archive.labels_at_hand import labels_at_hand
 from service.console.opened import OpenedVersions
 from service.console.overridden import Overridden
 from service.console.receipt_search import ReceiptSearch
@@ -31,7 +31,7 @@ from service.console.refused import Refused
 from service.console.registry_view import RegistryView
 
 if TYPE_CHECKING:
-    from service.console.archive import Archive
+    from service.archive.archive import Archive
 
 _Asked = dict[str, Any]
 _PAIRS = 500  # held against each other: each may take a run of the graph in both versions
@@ -87,7 +87,7 @@ class Questions:
 
     @cached_property
     def _found_archive(self) -> "Archive":
-        from service.console.archive import Archive  # needs pyarrow
+        from service.archive.archive import Archive  # needs pyarrow
 
         return Archive(self._home)
 

@@ -13,7 +13,7 @@ from contract.dead_letters import DeadLetter, DeadLetters
 from contract.errors import CorruptBlock, LogUnavailable
 from contract.event_log import Entry, EventLog, Position, StreamId
 from contract.registry import HISTORY_FILE
-from service.console.asked import LabelsAsked
+from service.archive.asked import LabelsAsked
 from service.console.refused import Refused
 from service.console.served_first import ServedFirst
 

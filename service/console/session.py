@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from contract.api_keys import Role
 from contract.settings import HashIds
-from service.console.labels_at_hand import LabelsAtHand, labels_at_hand
+from service.archive.labels_at_hand import LabelsAtHand, labels_at_hand
 from service.keys import Caller
 
 

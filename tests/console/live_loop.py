@@ -1,9 +1,10 @@
 """A loop at work for the console to show: events played, labels written, two versions promoted one after the other."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from winnow.player import play
 from winnow.up import Loop
 
 EVENTS = 6_000
+BOT = "bot"  # loops whatever it is shown and never says a word
 _TIMEOUT_S = 60.0
+_START_MS = SimulatorConfig().start_ms
 _ENVIRONMENT = {
     "WINNOW_ADMIN_PORT": "0",
     "WINNOW_TRAINER_METRICS_PORT": "0",
@@ -71,13 +74,24 @@ def live_loop(home: Path) -> Iterator[LiveLoop]:
     environment = {**_ENVIRONMENT, "WINNOW_GATE_POLICY": str(home / "gate.toml")}
     with Loop(home, environment=environment) as loop, closing(Client(loop.url)) as client:
         for number, block in enumerate(Simulator(SimulatorConfig(users=200, items=100), 5).blocks(EVENTS, EVENTS // 2)):
+            client.feedback(_looped(f"{BOT}-{number}", list(block.events.item_id[:60])))
             play([block.events], client, None, lambda _: None)
-            until(lambda least=number + 1: len({change.version for change in registry.history()}) >= least)
+            until(partial(_has_promoted, registry, number + 1))
         announced = orjson.loads((home / "service.json").read_bytes())
         live = LiveLoop(announced["url"], announced["admin_url"], registry)
         until(lambda: live.ask("models")["serving"] == live.champion())
         until(lambda: live.ask("labels/histogram", hours=1)["rows"] > EVENTS // 2)
         yield live
+
+
+def _has_promoted(registry: Registry, versions: int) -> bool:
+    return len({change.version for change in registry.history()}) >= versions
+
+
+def _looped(prefix: str, items: Sequence[str]) -> list[dict[str, object]]:
+    """Return the views of the bot, one of each item."""
+    view = {"user_id": BOT, "watch_ms": 90_000, "duration_ms": 9_000, "surface": "tab1"}
+    return [view | {"event_id": f"{prefix}-{n}", "item_id": item, "at": _START_MS + n} for n, item in enumerate(items)]
 
 
 def until(condition: Callable[[], bool], timeout_s: float = _TIMEOUT_S) -> None:

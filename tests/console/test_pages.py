@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from tests.console.conftest import SCREENSHOTS
-from tests.console.live_loop import LiveLoop, live_loop, until
+from tests.console.live_loop import BOT, LiveLoop, live_loop, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -64,6 +64,8 @@ def test_a_page_shows_the_loop_in_light_and_dark_and_on_a_phone(page: "Page", li
     content = opened(page, live.url, name, "?user=" + some_row(live)["user_id"] if name == "score" else "")
     assert page.title() == f"{name.capitalize()} · Winnow"
     content.get_by_role("heading", level=1).wait_for()
+    if name == "score":
+        content.locator("td").first.wait_for()
     themes: list[Literal["light", "dark"]] = ["light", "dark"]
     for theme in themes:
         page.emulate_media(color_scheme=theme)
@@ -93,7 +95,8 @@ def test_a_label_is_found_opened_and_left_by_keyboard(page: "Page", live: LiveLo
     content = opened(page, live.url, "labels")
     content.get_by_label("Its id").fill(row["user_id"])
     page.keyboard.press("Enter")
-    content.locator(f'td .id[title="{row["user_id"]}"]').first.wait_for()
+    page.wait_for_url(f"**user={row['user_id']}")
+    page.wait_for_selector("[aria-busy=true]", state="detached")
     button = content.get_by_role("button", name=row["event_id"])
     button.focus()
     page.keyboard.press("Enter")
@@ -113,6 +116,7 @@ def test_a_link_to_an_event_shows_how_its_label_came_to_be(page: "Page", live: L
         word in said for word in ("before the watch", "after the evidence", "trained toward", "prior", "threshold")
     )
     assert detail.locator(".reasons li").count() >= len(row["reasons"])
+    assert grave_findings(page) == []
 
 
 def test_the_receipt_names_checkpoint_and_first_version(page: "Page", live: LiveLoop) -> None:
@@ -139,11 +143,8 @@ def test_the_audit_leads_from_a_suspect_to_its_labels(page: "Page", live: LiveLo
     page.keyboard.press("Enter")
     content.get_by_role("heading", name="Estimated noise rate by watch").wait_for()
     content.get_by_role("cell", name="swipe").wait_for()
-    content.get_by_role("button", name="Items").click()
-    suspect = content.get_by_role("region", name="Suspect items").get_by_role("link").first
-    item = suspect.inner_text()
-    suspect.click()
-    page.wait_for_selector(f'.page-labels td .id[title="{item}"]')
+    content.get_by_role("region", name="Suspect users").get_by_role("link", name=BOT).click()
+    page.wait_for_selector(f'.page-labels td .id[title="{BOT}"]')
 
 
 def test_the_audit_is_saved_as_a_file(page: "Page", live: LiveLoop) -> None:
@@ -161,6 +162,7 @@ def test_a_version_is_opened_with_its_gates_and_compared(page: "Page", live: Liv
     content.get_by_label("Version", exact=True).select_option(older)
     content.get_by_role("button", name="Compare").click()
     expect_text(content, "Rank agreement", "Pairs that moved most")
+    assert grave_findings(page) == []
 
 
 def test_the_score_of_a_user_is_explained(page: "Page", live: LiveLoop) -> None:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import httpx
 import orjson
+import pandas as pd
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from contract.registry import Registry
 from service.app import create_app
+from service.archive.archive import Archive
 from service.settings import ServiceSettings
+from tests.labelled import label, stored_rows
+from winnow.embedded_log import EmbeddedLog
 
 _SERVE = "import sys, pathlib, service.app as a; a.serve(a.ServiceSettings(port=0), pathlib.Path(sys.argv[1]))"
 _START_TIMEOUT_S = 60.0
@@ -111,3 +115,22 @@ def metric(client: Client, sample: str) -> float:
     """Return one sample of /metrics, such as `winnow_requests_total{route="/livez",status="2xx"}`."""
     lines = client.get("/metrics").text.splitlines()
     return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample + " "))
+
+
+@pytest.fixture(scope="session")
+def labelled_home(private_log: EmbeddedLog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the label log that a real trainer wrote of simulated events in four checkpoints; to be read only."""
+    home = tmp_path_factory.mktemp("labelled")
+    label(home, private_log.url)
+    return home
+
+
+@pytest.fixture(scope="session")
+def stored(labelled_home: Path) -> pd.DataFrame:
+    """Every row of that label log."""
+    return stored_rows(labelled_home)
+
+
+@pytest.fixture
+def archive(labelled_home: Path) -> Archive:
+    return Archive(labelled_home)

@@ -86,7 +86,13 @@ def test_a_request_is_counted_by_route_and_class_of_status() -> None:
 
 def test_routes_that_are_not_hot_share_a_histogram_and_those_of_the_console_one_name() -> None:
     metrics = Metrics()
-    for route in ("/livez", "/v1/models", "/console/api/labels", "/console"):
+    for route in (
+        "/livez",
+        "/v1/models",
+        "/console/api/labels",
+        "/console",
+        "/v2/models/{name}/versions/{version}/infer",
+    ):
         metrics.answered_aside(route, 200, 0.3)
 
     def counted(name: str, **labels: str) -> float | None:
@@ -94,5 +100,6 @@ def test_routes_that_are_not_hot_share_a_histogram_and_those_of_the_console_one_
 
     assert counted("winnow_request_seconds_count", route="other") == 2
     assert counted("winnow_request_seconds_count", route="/console") == 2
+    assert counted("winnow_request_seconds_count", route="/v2/models/{name}/infer") == 1
     assert counted("winnow_requests_total", route="/console", status="2xx") == 2
     assert counted("winnow_requests_total", route="/v1/models", status="2xx") == 1

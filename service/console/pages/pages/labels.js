@@ -34,7 +34,7 @@ export async function mount(root, context) {
     replace(root, head, empty("The label log cannot be read here.", session.labels.why ?? ""));
     return undefined;
   }
-  const page = { asked: askedOf(context.params), limit: FIRST_ROWS, turn: 0, prior: null, opener: null };
+  const page = { asked: askedOf(context.params), limit: FIRST_ROWS, turn: 0, prior: null };
   const search = h("div", { class: "panel" });
   const histogram = h("div");
   const list = h("div", { class: "list" });
@@ -93,8 +93,7 @@ export async function mount(root, context) {
     return [button("csv", "Save as CSV"), button("parquet", "Save as Parquet")];
   }
 
-  function open(row, opener) {
-    page.opener = opener?.querySelector("button") ?? null;
+  function open(row) {
     page.asked.event = row.event_id;
     history.replaceState(null, "", addressOf(page.asked));
     show(row, true);
@@ -110,17 +109,24 @@ export async function mount(root, context) {
     if (focus) panel.heading.focus();
   }
 
+  // The focus goes back to the event in the list, which may have been drawn anew meanwhile, or to the list.
   function close() {
+    const left = page.asked.event;
     page.asked.event = "";
     history.replaceState(null, "", addressOf(page.asked));
+    leave();
+    const buttons = [...list.querySelectorAll("button.link")];
+    (buttons.find((button) => button.textContent.endsWith(` ${left}`)) ?? list.querySelector(".table-box"))?.focus();
+  }
+
+  function leave() {
     replace(beside);
     body.classList.remove("open");
-    page.opener?.focus();
   }
 
   // The event of the address, which the list need not hold.
   async function showEvent() {
-    if (!page.asked.event) return beside.firstChild ? close() : undefined;
+    if (!page.asked.event) return leave();
     try {
       const { rows } = await api.get("labels", { event: page.asked.event, hours: MOST_HOURS, limit: 1 });
       if (rows.length) show(rows[0], true);

@@ -38,7 +38,7 @@ function who(row) {
 
 function watch(row) {
   if (!Number.isFinite(row.watch_ms)) return h("p", null, "No watch was reported: an action without a view.");
-  const share = Number.isFinite(row.duration_ms) ? Math.min(row.watch_ms / row.duration_ms, 1) : null;
+  const share = row.duration_ms > 0 ? row.watch_ms / row.duration_ms : null;
   const flag = h("span", { class: `badge flag-${row.flag}` }, flagWords(row.flag));
   return [
     h("p", null, h("strong", { class: "large" }, watched(row.watch_ms, row.duration_ms)), " ", flag),
@@ -49,7 +49,8 @@ function watch(row) {
 
 // A share as a bar, or as a point where what is below it is not what counts.
 function scale(share, words, point = false) {
-  const place = point ? { left: `${100 * share}%` } : { width: `${100 * share}%` };
+  const width = Math.min(share, 1); // a loop is watched for longer than it lasts
+  const place = point ? { left: `${100 * width}%` } : { width: `${100 * width}%` };
   const bar = h("div", { class: "scale-bar", "aria-hidden": "true" }, h("span", { class: point ? "point" : "filled", style: place }));
   return h("div", { class: "scale" }, bar, h("span", null, words));
 }

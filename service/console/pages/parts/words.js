@@ -28,7 +28,7 @@ export const directionWords = (direction) => DIRECTION_WORDS[direction] ?? direc
 export function watched(watchMs, durationMs) {
   if (!Number.isFinite(watchMs)) return "no watch";
   const spent = (watchMs / 1000).toFixed(1);
-  return Number.isFinite(durationMs) ? `${spent} of ${(durationMs / 1000).toFixed(1)} s` : `${spent} s`;
+  return durationMs > 0 ? `${spent} of ${(durationMs / 1000).toFixed(1)} s` : `${spent} s`;
 }
 
 // What the viewer did: "like, not interested".

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.watch import DURATION_EDGES_MS, UNKNOWN_DURATION, duration_buckets
-from service.console.asked import By
-from service.console.label_rows import floats
-from service.console.watch_kinds import KINDS, kinds_of
+from service.archive.asked import By
+from service.archive.label_rows import floats
+from service.archive.watch_kinds import KINDS, kinds_of
 
 Codes = npt.NDArray[np.int64]
 NO_SURFACE = "(none)"

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from contract.label_files import LABELS
-from service.console.asked import AuditAsked, HoursAsked, IdsAsked, LabelsAsked, SuspectsAsked
-from service.console.label_export import export_rows, write_figures
-from service.console.label_files import SCAN_ROWS, LabelFiles
-from service.console.label_search import search
-from service.console.noise_audit import audited
-from service.console.recent_ids import Pair, pairs, recent_ids
-from service.console.suspect_rows import suspects
-from service.console.target_histogram import histogram
+from service.archive.asked import AuditAsked, HoursAsked, IdsAsked, LabelsAsked, SuspectsAsked
+from service.archive.label_export import export_rows, write_figures
+from service.archive.label_files import SCAN_ROWS, LabelFiles
+from service.archive.label_search import search
+from service.archive.noise_audit import audited
+from service.archive.recent_ids import Pair, pairs, recent_ids
+from service.archive.suspect_rows import suspects
+from service.archive.target_histogram import histogram
 
 
 def _now_ms() -> int:

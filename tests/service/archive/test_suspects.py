@@ -10,9 +10,9 @@ import pytest
 from contract.events import Action, Events
 from contract.hashing import id_keys
 from contract.label_files import LABELS
-from service.console.archive import Archive
-from service.console.asked import SuspectsAsked
-from service.console.suspects import Sums, judge
+from service.archive.archive import Archive
+from service.archive.asked import SuspectsAsked
+from service.archive.suspects import Sums, judge
 from trainer.label_log import LabelLog
 from trainer.learner import Learner
 from trainer.settings import LearnerSettings

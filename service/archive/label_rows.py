@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from contract.events import NEGATIVE_ACTIONS, POSITIVE_ACTIONS, Action, action_mask
 from contract.label_files import COLUMNS
-from service.console.doubt import Floats, doubts
+from service.archive.doubt import Floats, doubts
 from service.wording import FLAG_WORDS, IN_BACKGROUND, NO_WATCH, words_compared, words_odds, words_said
 
 DOUBT_COLUMNS = ["label", "score", "relevance", "pseudo_label", "threshold"]

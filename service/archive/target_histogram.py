@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.console.asked import HoursAsked
-from service.console.label_files import LabelFile, LabelFiles
-from service.console.label_rows import floats, label_codes
-from service.console.watch_kinds import KINDS, kinds_of
+from service.archive.asked import HoursAsked
+from service.archive.label_files import LabelFile, LabelFiles
+from service.archive.label_rows import floats, label_codes
+from service.archive.watch_kinds import KINDS, kinds_of
 
 Floats = npt.NDArray[np.float64]
 EDGES = np.logspace(-4, 0, 41)  # what is lower falls in the first bin

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.hashing import id_key
-from service.console.asked import AuditAsked
-from service.console.label_files import LabelFile, LabelFiles
-from service.console.label_rows import floats, label_codes
-from service.console.noise import SHARES, Floats, Noise, Sums, Tally, audit, merged, tally
-from service.console.strata import GROUPINGS, ORDER, OTHERS, Grouping
+from service.archive.asked import AuditAsked
+from service.archive.label_files import LabelFile, LabelFiles
+from service.archive.label_rows import floats, label_codes
+from service.archive.noise import SHARES, Floats, Noise, Sums, Tally, audit, merged, tally
+from service.archive.strata import GROUPINGS, ORDER, OTHERS, Grouping
 
 DEFINITION = (
     "The watch-time label calls as many views positive as there is relevance, those of the highest quantile within "
@@ -96,5 +96,5 @@ def _told(group: str, noise: Noise) -> dict[str, Any]:
         "false_positive": noise.false_positive,
         "missed": noise.missed,
     }
-    told = {name: round(value, 6) if math.isfinite(value) else None for name, value in figures.items()}
+    told = {name: round(float(value), 6) if math.isfinite(value) else None for name, value in figures.items()}
     return {"group": group, "rows": noise.rows, **told}

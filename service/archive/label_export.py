@@ -10,9 +10,9 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from contract.label_files import COLUMNS
-from service.console.asked import MOST_EXPORTED, LabelsAsked
-from service.console.label_files import LabelFile, LabelFiles
-from service.console.label_search import SCHEMA, matching, plain
+from service.archive.asked import MOST_EXPORTED, LabelsAsked
+from service.archive.label_files import LabelFile, LabelFiles
+from service.archive.label_search import SCHEMA, matching, plain
 
 
 def export_rows(files: LabelFiles, asked: LabelsAsked, out: Path, most: int = MOST_EXPORTED) -> int:

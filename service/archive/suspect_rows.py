@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.watch import CELLS, Flag
-from service.console.asked import SuspectsAsked
-from service.console.label_files import LabelFile, LabelFiles
-from service.console.label_rows import floats, label_codes
-from service.console.noise_audit import relevance_of
-from service.console.suspect_words import Habits, why
-from service.console.suspects import FALSE_SHARE, LEAST_VIEWS, Judged, Sums, judge
-from service.console.watch_kinds import in_background
+from service.archive.asked import SuspectsAsked
+from service.archive.label_files import LabelFile, LabelFiles
+from service.archive.label_rows import floats, label_codes
+from service.archive.noise_audit import relevance_of
+from service.archive.suspect_words import Habits, why
+from service.archive.suspects import FALSE_SHARE, LEAST_VIEWS, Judged, Sums, judge
+from service.archive.watch_kinds import in_background
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

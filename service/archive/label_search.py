@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.label_files import COLUMNS
-from service.console.asked import LabelsAsked
-from service.console.label_files import LabelFile, LabelFiles
-from service.console.label_rows import DOUBT_COLUMNS, doubt_of, floats, shown
-from service.console.watch_kinds import KINDS, kinds_of
+from service.archive.asked import LabelsAsked
+from service.archive.label_files import LabelFile, LabelFiles
+from service.archive.label_rows import DOUBT_COLUMNS, doubt_of, floats, shown
+from service.archive.watch_kinds import KINDS, kinds_of
 
 Places = npt.NDArray[np.int64]
 

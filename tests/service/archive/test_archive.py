@@ -5,15 +5,16 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from contract.hashing import id_key
 from contract.label_files import HOUR_MS, LABELS
-from service.console.archive import Archive
-from service.console.asked import HoursAsked, IdsAsked, LabelsAsked
-from service.console.target_histogram import EDGES
+from service.archive.archive import Archive
+from service.archive.asked import AuditAsked, HoursAsked, IdsAsked, LabelsAsked, SuspectsAsked
+from service.archive.target_histogram import EDGES
 from trainer.label_log import LabelLog
 
 
@@ -172,6 +173,18 @@ def test_a_home_without_labels_answers_with_nothing(tmp_path: Path) -> None:
     assert archive.ids(IdsAsked())["ids"] == []
     assert archive.pairs(5) == []
     assert archive.export_labels(LabelsAsked(), tmp_path / "none.csv") == 0
+
+
+def test_every_answer_is_json(archive: Archive) -> None:
+    answers = [
+        archive.labels(LabelsAsked(order="doubtful", limit=200)),
+        archive.histogram(HoursAsked()),
+        archive.audit(AuditAsked(by="flag")),
+        archive.suspects(SuspectsAsked(kind="item")),
+        archive.ids(IdsAsked()),
+    ]
+    for answer in answers:
+        assert orjson.loads(orjson.dumps(answer)) == json.loads(json.dumps(answer, allow_nan=False))
 
 
 def test_what_is_asked_has_bounds_and_empty_fields_are_not_given() -> None:

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from contract.watch import DURATION_EDGES_MS
-from service.console.archive import Archive
-from service.console.asked import AuditAsked
-from service.console.noise import BINS, SHARES, Noise, Sums, audit, tally
-from service.console.noise_audit import relevance_of
-from service.console.strata import DURATIONS, POSITIONS
-from service.console.watch_kinds import KINDS
+from service.archive.archive import Archive
+from service.archive.asked import AuditAsked
+from service.archive.noise import BINS, SHARES, Noise, Sums, audit, tally
+from service.archive.noise_audit import relevance_of
+from service.archive.strata import DURATIONS, POSITIONS
+from service.archive.watch_kinds import KINDS
 from trainer.learner import Learner
 from trainer.replay import hide_half
 from trainer.settings import LearnerSettings

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.console.asked import IdsAsked
-from service.console.label_files import LabelFile, LabelFiles
+from service.archive.asked import IdsAsked
+from service.archive.label_files import LabelFile, LabelFiles
 
 _PAIR_ROWS = 200_000  # of the newest rows, that pairs are drawn from
 Pair = tuple[str, str, str]  # user, item, surface
