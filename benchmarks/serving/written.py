@@ -16,7 +16,7 @@ def command_of(function: Callable[..., None], given: dict[str, Any]) -> str:
     """Return the command that was given, as far as it shapes the figures."""
     words = ["winnow", "bench", function.__name__]
     for name, parameter in signature(function).parameters.items():
-        if name not in ("work", "report") and given[name] != parameter.default:
+        if name not in ("work", "report", "only") and given[name] != parameter.default:
             values = given[name] if isinstance(given[name], list) else [given[name]]
             for value in values:
                 words += [f"--{name.strip('_').replace('_', '-')}", *([] if value is True else [str(value)])]
