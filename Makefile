@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format docs bench bench-denoise bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow chaos chaos-long clean
+.PHONY: demo test check format docs bench bench-denoise bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow bench-console chaos chaos-long clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime  ## set up, then play a watch log through the whole loop (DATA=path for a KuaiRand log)
@@ -32,7 +32,7 @@ docs: $(VENV)/.dev  ## write the generated pages
 	$(BIN)/python -m winnow.metrics_page docs/metrics.md
 	$(BIN)/python deploy/grafana/make_dashboards.py
 
-bench: bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow bench-denoise  ## every benchmark
+bench: bench-train bench-serve bench-ingest bench-swap bench-fresh bench-grow bench-console bench-denoise  ## every benchmark
 
 bench-denoise: $(VENV)/.dev  ## methods against each other (ARGS=--quick for a minute; the whole takes most of an hour)
 	$(BIN)/winnow bench denoise $(ARGS)
@@ -54,6 +54,9 @@ bench-fresh: $(VENV)/.dev  ## from acknowledged to served, in the whole loop (AR
 
 bench-grow: $(VENV)/.dev  ## what a step, a version and a score cost as tables grow to 10 M rows (24 GB of memory; ARGS=--quick)
 	$(BIN)/winnow bench grow $(ARGS)
+
+bench-console: $(VENV)/.dev  ## a long visit, scores beside it, the cost of metrics, the first page (chromium, wrk; ARGS=--quick)
+	$(BIN)/winnow bench console $(ARGS)
 
 chaos: $(VENV)/.dev  ## break everything and compare a ledger with what is on disk (minutes; ARGS='--only trainer-killed')
 	$(BIN)/winnow bench chaos $(ARGS)

@@ -61,7 +61,7 @@ def make_worker(settings: TrainerSettings, traces: "Traces | None" = None) -> Wo
     if settings.redis_url is None:
         raise SetupError("the trainer needs an event log: set WINNOW_REDIS_URL, or start everything with `winnow up`")
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, which loads a compiler for seconds
     event_log = EventLog(settings.redis_url)
     return worker_class(traces)(
         settings,

@@ -4,6 +4,7 @@ Learning owes it nothing. It only reads what is learned, so weights are bitwise 
 write until writing was no more than `TIME_SHARE` of the time, and what a log that is away does not take is dropped.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -69,7 +70,8 @@ class Chronicle:
         self._due = max(started + EVERY_S, ended + (ended - started) * (1.0 / TIME_SHARE - 1.0))
 
     def _keep(self, quality: Quality) -> None:
-        self._quality, self._quality_until = quality, self._clock() + QUALITY_EVERY_S
+        rest_s = 0.0 if math.isnan(quality.auc) else QUALITY_EVERY_S  # whoever watches a first start waits for it
+        self._quality, self._quality_until = quality, self._clock() + rest_s
 
     def _write(self, entries: list[Entry]) -> None:
         try:

@@ -3,6 +3,7 @@
 import typer
 
 from benchmarks.chaos.command import chaos
+from benchmarks.console.command import console
 from benchmarks.denoising.command import denoise
 from benchmarks.serving import command as serving
 from benchmarks.speed.command import train
@@ -16,4 +17,5 @@ app.command("ingest")(one_line_errors(serving.ingest))
 app.command("swap")(one_line_errors(serving.swap))
 app.command("fresh")(one_line_errors(serving.fresh))
 app.command("grow")(one_line_errors(serving.grow))
+app.command("console")(one_line_errors(console))
 app.command("chaos")(one_line_errors(chaos))

@@ -109,13 +109,14 @@ def demo(
     keep: bool = False,
 ) -> DemoReport:
     """Start everything, play a log or the simulator, wait until all of it is learned and served, `show` the report."""
-    with _home(home, keep) as directory, Loop(directory, environment=_ENVIRONMENT) as loop:
+    with _home(home, keep) as directory, Loop(directory, environment=_ENVIRONMENT, whole=False) as loop:
         console.print(f"Console: {loop.console_url}")  # at once: it shows the loop from its first event on
         with closing(Client(loop.url, policy=RetryPolicy(deadline_s=60.0))) as client:
             source = Source(data, features, events, seed, client)
             rate = rate_per_s or (LOG_RATE if data else SIMULATED_RATE)
             played = _play(console, source, client, rate)
             playing_until_ms = time.time_ns() // 1_000_000
+            loop.wait_for_trainer()  # the first events waited for it in the log
             with console.status("Waiting until everything acknowledged is learned and served"):
                 checkpoint = _settled(directory, played.acknowledged)
                 models = _served_through(client, played)

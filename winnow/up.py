@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,12 +42,18 @@ class Loop:
     """The whole loop under one home. A context manager: runs between `start` and `stop`."""
 
     def __init__(
-        self, home: Path, redis_url: str | None = None, port: int = 0, environment: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        redis_url: str | None = None,
+        port: int = 0,
+        environment: Mapping[str, str] | None = None,
+        whole: bool = True,
     ) -> None:
         """Describe a loop; nothing runs yet.
 
         `redis_url` names an event log; without it an embedded one is run. `port` 0 takes a free one and keeps it.
-        `environment` adds settings of the children, such as {"WINNOW_BATCH_EVENTS": "64"}.
+        `environment` adds settings of the children, such as {"WINNOW_BATCH_EVENTS": "64"}. Without `whole`, `start`
+        does not wait for the trainer, which takes seconds to load; events wait for it in the log.
         """
         self.home = home.resolve()
         self.url = ""
@@ -57,6 +63,7 @@ class Loop:
         self._log_restarts = 0
         self._port = port
         self._extra = dict(environment or {})
+        self._whole = whole
         self._announce = self.home / "service.json"
         self._children: list[Child] = []
         self._stopping = threading.Event()
@@ -93,6 +100,7 @@ class Loop:
     def start(self, timeout_s: float = 90.0) -> None:
         """Start everything; return when scores are answered, feedback can be stored and the trainer is at work.
 
+        Of a loop that is not `whole` the trainer may not be at work yet; `wait_for_trainer` says when it is.
         Raises SetupError if another supervisor runs in this home, or something cannot start.
         """
         if importlib.util.find_spec("torch") is None:
@@ -107,12 +115,17 @@ class Loop:
             self._children = [self._child(name) for name in ("trainer", "service")]
             for child in self._children:
                 child.start()
-            self._wait_until_ready(timeout_s)
+            self._wait_until(self._is_ready, timeout_s)
+            self._keep_addresses()
             self._watcher = threading.Thread(target=self._watch, name="supervisor")
             self._watcher.start()
         except BaseException:
             self.stop()
             raise
+
+    def wait_for_trainer(self, timeout_s: float = 90.0) -> None:
+        """Return when the trainer is at work. Raises SetupError if it cannot start, or is not in time."""
+        self._wait_until(self._trainer_is_at_work, timeout_s)
 
     def stop(self) -> None:
         """Stop everything this loop started, in order, and wait until it is gone. Safe to repeat."""
@@ -138,16 +151,23 @@ class Loop:
         command = [sys.executable, "-m", "winnow", *task, "--leave-with-parent"]
         return Child(name, command, environment, self.home / "logs" / f"{name}.log")
 
-    def _wait_until_ready(self, timeout_s: float) -> None:
+    def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while not (self._service_is_ready() and self._trainer_is_at_work()):
-            self._look()
+        while not condition():
+            if self._watcher is None:
+                self._look()
             for child in self._children:
                 if child.deaths_in_a_row >= _DEATHS_THAT_MEAN_IT_CANNOT_START:
                     raise SetupError(f"the {child.name} cannot start; {child.log_file} ends with: {child.last_words()}")
             if time.monotonic() > deadline:
                 raise SetupError(f"not everything was ready within {timeout_s:g} s; see {self.home / 'logs'}")
             time.sleep(_LOOK_S)
+
+    def _is_ready(self) -> bool:
+        return self._service_is_ready() and (not self._whole or self._trainer_is_at_work())
+
+    def _keep_addresses(self) -> None:
+        """Let the children have the same ports when they are started again."""
         for child in self._children:
             child.environment["WINNOW_PORT"] = str(httpx.URL(self.url).port)
             if self.admin_url is not None:

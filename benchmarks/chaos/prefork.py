@@ -117,7 +117,7 @@ def _warm_up() -> None:
     from trainer.settings import LearnerSettings
 
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     Learner(LearnerSettings(user_capacity=100, item_capacity=100)).step(World.of(50, 50).watches(64, seed=1))
 
 

@@ -1,21 +1,16 @@
 """`winnow bench serve|ingest|swap|fresh`: run, write figures as JSON and the page. Heavy parts load when they run."""
 
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from benchmarks.serving.written import command_of, write_page
 from contract.errors import SetupError
 
-if TYPE_CHECKING:
-    from benchmarks.serving.report.words import Verdict
-
 WORK = Path(".winnow/bench")
-PAGES = Path("docs/benchmarks")
 DIM = 64
 VERSIONS = 4  # of each kind, promoted in turn
 
@@ -42,7 +37,7 @@ def serve(
     report: Report = None,
 ) -> None:
     """Measure scores a second over the least they can cost, latency at half of that, and the same of peers."""
-    command = _command(serve, locals())
+    command = command_of(serve, locals())
     from benchmarks.serving.against import against
     from benchmarks.serving.bundle import write_bundle
     from benchmarks.serving.machine import about
@@ -73,7 +68,7 @@ def serve(
             for one in _peers(peers)
         ]
     figures = ScoringFigures(about(), command, quick, _said(backbone, users, items), found, slow, matches)
-    _write("serving", work, report, quick, asdict(figures), lambda at: render(figures, at), verdicts(figures))
+    write_page("serving", work, report, quick, asdict(figures), lambda at: render(figures, at), verdicts(figures))
 
 
 def ingest(
@@ -85,7 +80,7 @@ def ingest(
     report: Report = None,
 ) -> None:
     """Measure events a second from HTTP to disk, in batches and one by one, and from the log to learned."""
-    command = _command(ingest, locals())
+    command = command_of(ingest, locals())
     from benchmarks.serving.ingest import BATCH, accepted, learned, services
     from benchmarks.serving.machine import about
     from benchmarks.serving.report.ingest import IngestFigures, render, verdicts
@@ -105,7 +100,7 @@ def ingest(
     with services(home, 1) as (service,):
         drained = learned(home, service, world, events, rounds)
     figures = IngestFigures(about(), command, quick, batched, single, drained)
-    _write("ingest", work, report, quick, asdict(figures), lambda _: render(figures), verdicts(figures))
+    write_page("ingest", work, report, quick, asdict(figures), lambda _: render(figures), verdicts(figures))
 
 
 def swap(
@@ -122,7 +117,7 @@ def swap(
     report: Report = None,
 ) -> None:
     """Measure latency while versions change once a second, and memory after hundreds of changes."""
-    command = _command(swap, locals())
+    command = command_of(swap, locals())
     from benchmarks.serving.machine import about
     from benchmarks.serving.processes import winnow_service
     from benchmarks.serving.report.swap import SwapFigures, render, verdicts
@@ -148,7 +143,7 @@ def swap(
     with winnow_service(work / "home") as service:
         memory = memory_after(service, versions.registry, kinds["whole"], world, swaps, max(1, swaps // 20))
     figures = SwapFigures(about(), command, quick, _said(backbone, users, items), every_s, calm, memory)
-    _write("swap", work, report, quick, asdict(figures), lambda at: render(figures, at), verdicts(figures))
+    write_page("swap", work, report, quick, asdict(figures), lambda at: render(figures, at), verdicts(figures))
 
 
 def fresh(
@@ -164,7 +159,7 @@ def fresh(
     report: Report = None,
 ) -> None:
     """Measure how long an acknowledged event takes to be in a served version, in the whole loop."""
-    command = _command(fresh, locals())
+    command = command_of(fresh, locals())
     from benchmarks.serving.fresh import freshness, make_known
     from benchmarks.serving.machine import about
     from benchmarks.serving.processes import winnow_loop
@@ -183,7 +178,7 @@ def fresh(
     figures = FreshFigures(about(), command, quick, rate, said, settings, seen)
     delays = {f"p{100 * share:g}_s": seen.quantile_s(share) for share in (0.5, 0.9, 0.95, 0.99, 1.0)}
     facts = asdict(figures) | {"seen": {**asdict(seen), "delays_s": delays}}
-    _write("freshness", work, report, quick, facts, lambda at: render(figures, at), verdicts(figures))
+    write_page("freshness", work, report, quick, facts, lambda at: render(figures, at), verdicts(figures))
 
 
 def _model(work: Path, users: int, items: int, count: int, backbone: str) -> Any:
@@ -216,7 +211,7 @@ def grow(
     report: Report = None,
 ) -> None:
     """Measure a step, a whole version, a delta, a swap and a score as tables grow from 10 k rows tenfold each time."""
-    command = _command(grow, locals())
+    command = command_of(grow, locals())
     from benchmarks.serving.growth import grow as measure
     from benchmarks.serving.machine import about
     from benchmarks.serving.report.growth import GrowthFigures, render, verdicts
@@ -227,7 +222,7 @@ def grow(
     seconds = seconds or (1.0 if quick else 5.0)
     work.mkdir(parents=True, exist_ok=True)
     figures = GrowthFigures(about(), command, quick, dim, [measure(size, dim, work, seconds) for size in sizes])
-    _write("growth", work, report, quick, asdict(figures), lambda at: render(figures, at), verdicts(figures))
+    write_page("growth", work, report, quick, asdict(figures), lambda at: render(figures, at), verdicts(figures))
 
 
 def _peers(names: str) -> Sequence[Any]:
@@ -249,39 +244,3 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _said(backbone: str, users: int, items: int) -> str:
     return f"{backbone}, {users:,} users x {items:,} items x {DIM}"
-
-
-def _command(function: Callable[..., None], given: dict[str, Any]) -> str:
-    """Return the command that was given, as far as it shapes the figures."""
-    words = ["winnow", "bench", function.__name__]
-    for name, parameter in signature(function).parameters.items():
-        if name not in ("work", "report") and given[name] != parameter.default:
-            values = given[name] if isinstance(given[name], list) else [given[name]]
-            for value in values:
-                words += [f"--{name.strip('_').replace('_', '-')}", *([] if value is True else [str(value)])]
-    return shlex.join(words)
-
-
-def _write(
-    name: str,
-    work: Path,
-    report: Path | None,
-    quick: bool,
-    facts: dict[str, Any],
-    render: Callable[[Path], str],
-    said: "list[Verdict]",
-) -> None:
-    """Write figures and page, and say what came of the bars."""
-    import orjson
-    from rich.console import Console
-
-    facts["verdicts"] = [{"demand": demand, "met": met, "seen": seen} for demand, met, seen in said]
-    figures = work / ("figures-quick.json" if quick else "figures.json")
-    figures.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
-    page = report or ((work if quick else PAGES) / f"{name}.md")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(page.parent))
-    console = Console()
-    for demand, met, seen in said:
-        console.print({True: "met   ", False: "MISSED", None: "open  "}[met], demand, "->", seen)
-    console.print(f"{figures} and {page} written")

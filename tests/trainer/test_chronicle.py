@@ -160,3 +160,19 @@ def test_of_many_decisions_between_two_writes_the_latest_are_told(new_worker: Ma
     directions = [entry for entry in entries_after(worker, log_url) if isinstance(entry, Direction)]
     assert len(directions) == MOST_DIRECTIONS
     assert directions[-1].stepped == EVENTS
+
+
+def test_the_first_auc_is_told_with_the_next_entry_not_seconds_later(new_worker: MakeWorker, log_url: str) -> None:
+    worker, clock, log = new_worker(), SlowClock(0.0), EventLog(log_url)
+    chronicle = Chronicle(Journal(log), acting=False, clock=clock)
+    worker.chronicle._due = float("inf")
+    chronicle.tell(worker.account, 0, 0, worker.progressive.quality)  # nothing is learned yet
+    send(log, some_events(EVENTS))
+    worker.drain()
+    clock.now = EVERY_S
+    chronicle.tell(worker.account, 0, 0, worker.progressive.quality)
+    aucs = [entry.auc for entry in Journal(log).last().entries if isinstance(entry, Progress)]
+    assert [auc is None for auc in aucs] == [True, False]
+    clock.now = 2 * EVERY_S
+    chronicle.tell(worker.account, 0, 0, lambda: pytest.fail("the figures are costly, and were just asked for"))
+    log.close()

@@ -76,6 +76,23 @@ def test_a_part_that_cannot_start_is_named_with_its_last_words_and_nothing_is_le
     assert not (home / "up.json").exists()
 
 
+def test_a_loop_that_is_not_whole_answers_while_its_trainer_still_loads(home: Path) -> None:
+    with Loop(home, environment=NO_METRICS_PORT, whole=False) as loop:
+        assert not (home / "trainer.lock").exists()
+        assert answers(loop.url)
+        loop.wait_for_trainer()
+        assert (home / "trainer.lock").read_text() == str(loop.pids["trainer"])
+
+
+def test_a_trainer_that_cannot_start_is_named_by_whoever_waits_for_it(home: Path) -> None:
+    with (
+        Loop(home, environment={**NO_METRICS_PORT, "WINNOW_BATCH_EVENTS": "0"}, whole=False) as loop,
+        pytest.raises(SetupError, match=r"the trainer cannot start.*batch_events"),
+    ):
+        loop.wait_for_trainer()
+    assert loop.pids == {}
+
+
 def test_a_killed_up_takes_its_children_along_and_the_next_one_goes_on_with_its_log(home: Path) -> None:
     command = [sys.executable, "-m", "winnow", "up", "--home", str(home), "--port", "0"]
     with subprocess.Popen(command, env={**os.environ, **NO_METRICS_PORT}, stdout=subprocess.DEVNULL) as up:

@@ -16,10 +16,10 @@ def opening(title: str, machine: str, command: str, quick: bool) -> str:
     return "\n\n".join([*parts, f"`{command}`"])
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> str:
+def verdict_table(verdicts: Sequence[Verdict], issue: int = 4) -> str:
     """Return the section that holds figures against the bars."""
     rows = [[demand, seen, _WORDS[met]] for demand, met, seen in verdicts]
-    return "## Verdict\n\nWhat issue 4 demands under Must show.\n\n" + table(["demand", "seen", ""], rows)
+    return f"## Verdict\n\nWhat issue {issue} demands under Must show.\n\n" + table(["demand", "seen", ""], rows)
 
 
 def latency_table(rows: Mapping[str, Mapping[str, float]]) -> str:
