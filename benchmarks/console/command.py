@@ -74,7 +74,7 @@ def console(
         world = World.of(users, items)
         Versions(_emptied(work / "counting"), world, dim=64, backbone="gmf").whole(1)
         with switchable_service(work / "counting") as service:
-            keep(counting(service, world, work, 2 if quick else 20, 1.0 if quick else 3.0), work)
+            keep(counting(service, world, work, 2 if quick else 12, 1.0 if quick else 3.0), work)
     found = kept(Visit, work), kept(Beside, work), kept(Counting, work), kept(FirstPages, work)
     figures = ConsoleFigures(about(), command, quick, rate, *found)
     write_page("console", work, report, quick, asdict(figures), lambda at: render(figures, at), verdicts(figures))

@@ -67,14 +67,14 @@ def switchable_service(home: Path) -> Iterator[Running]:
 
 def counting(service: Running, world: World, work: Path, rounds: int, seconds: float) -> Counting:
     """Measure every size. Raises SetupError if the switch does not work, or a request is not answered well."""
-    rates = {}
+    counting_us, rates = _counting_us(), {}
     for size in CANDIDATES:
         bodies = write_bodies(world.requests(size, _BODIES, seed=size), work / f"count-{size}.txt")
         turns = {name: partial(_rate, service, bodies, name, seconds) for name in (ON, OFF, SCRAPED)}
         seen = in_turn(turns, 1 + rounds)
         rates[size] = {name: Series(tuple(values[1:])) for name, values in seen.items()}
     _switch(service, on=True)
-    return Counting(rates, _counting_us(), _scrape_ms(service))
+    return Counting(rates, counting_us, _scrape_ms(service))
 
 
 def _rate(service: Running, bodies: Path, name: str, seconds: float) -> float:
