@@ -1,4 +1,8 @@
-"""What metrics cost: closed-loop scores by one service with its counting on, off, and on while it is scraped."""
+"""What metrics cost: closed-loop scores by one service with its counting on, off, and on while it is scraped.
+
+A closed loop keeps one processor full, so throughput is requests over the processor time that the service took for
+them: what else runs on the machine disturbs that least.
+"""
 
 import os
 import re
@@ -33,7 +37,7 @@ _COUNTED = re.compile(r'^winnow_requests_total\{route="/v1/score",status="2xx"\}
 
 @dataclass(frozen=True)
 class Counting:
-    """Requests a second in each round, by the number of candidates and by what was on."""
+    """Requests a second of the service's processor time in each round, by number of candidates and by what was on."""
 
     rates: Mapping[int, Mapping[str, Series]]
     counting_us: float  # processor time of counting one score
@@ -79,15 +83,16 @@ def counting(service: Running, world: World, work: Path, rounds: int, seconds: f
 
 def _rate(service: Running, bodies: Path, name: str, seconds: float) -> float:
     _switch(service, on=name != OFF)
-    before = _counted(service)
+    before, spent_s = _counted(service), _processor_s(service)
     with _scraped(service) if name == SCRAPED else nullcontext():
         seen = closed_loop(service.url + SCORE, bodies, seconds, CONNECTIONS)
+    spent_s = _processor_s(service) - spent_s
     if seen.errors:
         raise SetupError(f"{seen.errors} of {seen.requests} requests were not answered well")
     counts = _counted(service) - before >= seen.requests
     if counts == (name == OFF):
         raise SetupError(f"counting was to be {name}, and {_counted(service) - before:.0f} requests were counted")
-    return seen.rate
+    return seen.requests / spent_s
 
 
 def _switch(service: Running, on: bool) -> None:
@@ -135,17 +140,16 @@ def _counting_us() -> float:
 
 def _scrape_ms(service: Running) -> float:
     """Return the processor time of the service for one scrape, less what it takes while it is left alone."""
-    process = psutil.Process(service.pid)
-
-    def spent() -> float:
-        times = process.cpu_times()
-        return float(times.user + times.system)
-
     with httpx.Client(base_url=service.url, trust_env=False) as client:
-        began, before = time.monotonic(), spent()
+        began, before = time.monotonic(), _processor_s(service)
         for _ in range(_SCRAPES):
             client.get("/metrics").raise_for_status()
-        busy, took = spent() - before, time.monotonic() - began
-    before = spent()
+        busy, took = _processor_s(service) - before, time.monotonic() - began
+    before = _processor_s(service)
     time.sleep(took)
-    return 1000 * (busy - (spent() - before)) / _SCRAPES
+    return 1000 * (busy - (_processor_s(service) - before)) / _SCRAPES
+
+
+def _processor_s(service: Running) -> float:
+    times = psutil.Process(service.pid).cpu_times()
+    return float(times.user + times.system)

@@ -100,10 +100,12 @@ def _counting(counting: Counting) -> list[str]:
          *(with_interval(counting.ratio(size, name)) for name in (ON, SCRAPED)), f"{counting.share(size):.2%}"]
         for size, series in counting.rates.items()
     ]  # fmt: skip
+    rounds = len(next(iter(counting.rates.values()))[OFF].values)
     return [
         "One worker, wrk with 16 connections. One process, whose counters and histograms are replaced by nothing and "
         "brought back by signals between blocks: two processes differ by more than what is looked for. Two looks at "
-        "the clock a request stay. Requests a second, and the ratio to those without counting, by round.",
+        "the clock a request stay. Requests a second of the service's processor time, which a closed loop keeps full, "
+        f"and the ratio to those without counting, by round; {rounds} rounds.",
         table(["candidates", "off", "on", "on and scraped", "on / off", "scraped / off", "by its time"], rows),
         f"By its time: counting one score takes {counting.counting_us:.2f} microseconds of processor time, here "
         f"as a share of a request's. A scrape takes {counting.scrape_ms:.1f} ms of it, {counting.scrape_share:.2%} "
