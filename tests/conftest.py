@@ -1,5 +1,6 @@
 """Real parts for every test: one private Valkey a session, emptied for each test that asks for it."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,18 @@ from winnow.embedded_log import EmbeddedLog
 def logs_as_they_are_at_first() -> None:
     """Take back what a command that ran in this process has set: its level would hide lines that a test awaits."""
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def no_sender_of_traces_outlives_its_test() -> Iterator[None]:
+    """Wait for the thread that sends spans: where no collector answers it draws pauses from `random`, which Hypothesis,
+    in the tests after it, takes for a strategy that does.
+    """
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("OtelBatch"):
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,7 @@ def test_log_lines_within_a_span_have_its_ids_and_those_after_it_have_none(monke
 
 def test_a_collector_that_comes_and_goes_is_told_of_once_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "5")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     with running_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         traces = Traces("winnow-test")

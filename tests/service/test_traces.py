@@ -140,6 +140,7 @@ def test_a_collector_that_is_away_costs_one_log_line_and_no_request(
     settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "5")
     with capture_logs() as lines, client_of(settings) as client:
 
@@ -160,6 +161,7 @@ def test_a_collector_that_never_answers_delays_neither_requests_nor_the_end(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "5")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "5")  # its thread is waited for in the end
         monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
         monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
         with client_of(settings) as client:
