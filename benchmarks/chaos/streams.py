@@ -14,7 +14,7 @@ import redis
 
 from benchmarks.chaos.bad_blocks import KINDS, bad_entry
 from benchmarks.chaos.drawn import drawn
-from benchmarks.chaos.judge import different, label_rows, newest
+from benchmarks.chaos.judge import different, label_rows, newest, weights_of
 from benchmarks.chaos.kills import facts, rest
 from benchmarks.chaos.prefork import Prefork
 from benchmarks.chaos.recorder import Fields
@@ -93,7 +93,7 @@ def poison_entries(directory: Path, effort: Effort) -> Outcome:
         starts, letters = rig.trainer.starts, _letters(rig)
         final = newest(rig.home)
         assert final is not None
-    floats = [array for array in final.arrays.values() if array.dtype.kind == "f"]
+    floats = [array for array in weights_of(final).values() if array.dtype.kind == "f"]
     why = [judgement.why()] if not judgement.holds else []
     why += [f"the trainer was started {starts} times"] if starts != 1 or not pid_stayed else []
     sources = sorted(f"{partition}/{at.decode()}" for partition, at in bad)
