@@ -48,17 +48,6 @@ class Seen:
         """Requests refused as they should be: 429 or 503, and when to come back."""
         return np.isin(self.status, (429, 503)) & self.retry_after
 
-    @property
-    def failed(self) -> Flags:
-        """Requests with any other end."""
-        return ~self.good & ~self.shed
-
-    def too_many(self) -> str:
-        """Return in words how many were refused for load, which is a matter of the machine; empty if none."""
-        return (
-            f"{count} of {len(self.status)} requests were refused for load" if (count := int(self.shed.sum())) else ""
-        )
-
     def between(self, first_s: float, end_s: float) -> "Seen":
         """Return what was due in a stretch, in seconds after the first."""
         return self.where((self.due_s >= self.due_s[0] + first_s) & (self.due_s < self.due_s[0] + end_s))
