@@ -35,7 +35,9 @@ def disk_full_redis(directory: Path, effort: Effort) -> Outcome:
                 with _filled(directory / "server"):
                     time.sleep(3.0)  # what was on its way has been answered by then
                     stuck = len(fed.ledger.acknowledged())
-                    time.sleep(2.0)
+                    time.sleep(
+                        2.0
+                    )  # a stretch of it: what is acknowledged meanwhile is counted, and judged with all else
                     came = len(fed.ledger.acknowledged()) - stuck
                 if not rig.server.is_alive():
                     rig.server.start()  # a server that cannot write its log may end; a supervisor starts it again

@@ -59,7 +59,7 @@ def aof_tail_cut(directory: Path, effort: Effort) -> Outcome:
     for number in range(cuts):
         with Rig(directory / str(number)) as rig:
             with rig.start().feeding(seed=effort.seed + number) as before:
-                time.sleep(draw.uniform(0.5, 2.0))
+                time.sleep(draw.uniform(0.5, 2.0))  # the moment of the cut is drawn
             until(lambda now=rig: newest(now.home, arrays=False) is not None, 60, "a checkpoint")  # type: ignore[misc]
             rig.trainer.kill()
             rig.server.kill()

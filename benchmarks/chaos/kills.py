@@ -1,4 +1,7 @@
-"""Kills: `kill -9` of each part and of all at once, at random moments, while feedback comes (P1, P2, P3)."""
+"""Kills: `kill -9` of each part and of all at once, while feedback comes (P1, P2, P3).
+
+Pauses here are drawn moments: a kill that waited for a condition would always meet the same step.
+"""
 
 import contextlib
 import random

@@ -49,7 +49,7 @@ def lost_replies(directory: Path, effort: Effort) -> Outcome:
             before = [_sockets(part.pid) for part in (rig.service, rig.trainer)]
             for _, weather, seconds in _WEATHERS:
                 near.weather = far.weather = weather
-                time.sleep(seconds)
+                time.sleep(seconds)  # how long this weather lasts
             near.weather = far.weather = _LOSSY
             until(lambda: len(fed.ledger.acknowledged()) >= 0.98 * events, 300, "most events acknowledged")
             near.weather = far.weather = Weather()
