@@ -236,21 +236,7 @@ def _publishing(registry: Registry, order: list[str]) -> Iterator[None]:
 
 
 def _roll_back(home: Path) -> None:
-    # Behind the service: in earnest this does not share two processors with all the callers as well.
-    command = [
-        "nice",
-        "-n",
-        "10",
-        sys.executable,
-        "-m",
-        "winnow",
-        "models",
-        "rollback",
-        "--home",
-        str(home),
-        "--why",
-        "a drill",
-    ]
+    command = [sys.executable, "-m", "winnow", "models", "rollback", "--home", str(home), "--why", "a drill"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
