@@ -7,6 +7,7 @@ answer. A connection that is refused stays open: to open one costs both sides mo
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -50,9 +51,11 @@ class Door:
         self.on_drain: list[Callable[[], None]] = []
         self.hot_paths: dict[bytes, str] = {}  # path -> label of its route
 
-    def is_shut_for(self, label: str) -> bool:
-        """Whether one more request for the route would wait too long."""
-        return self.backlog.is_long or (self.appends.is_long and label == FEEDBACK)
+    def refuses(self, label: str) -> bool:
+        """Whether one more request for the route, which would wait too long, is refused."""
+        if shut := self.backlog.is_long or (self.appends.is_long and label == FEEDBACK):
+            self.backlog.refuse()
+        return shut
 
     def drain(self) -> None:
         """Say that this process is about to stop."""
@@ -109,7 +112,7 @@ class Connection(HttpToolsProtocol):
             if (
                 (door.backlog.is_long or door.appends.is_long)
                 and (hot := self._hot_request(data))
-                and door.is_shut_for(hot.label)
+                and door.refuses(hot.label)
             ):
                 self._shed(hot)
                 return
@@ -138,12 +141,12 @@ class Connection(HttpToolsProtocol):
         backlog = self.door.backlog
         if backlog.is_long or self.door.appends.is_long:
             path = self.url.partition(b"?")[0]
-            if self.door.is_shut_for(self.door.hot_paths.get(path, "")):
+            if self.door.refuses(self.door.hot_paths.get(path, "")):
                 self.scope[SHED] = True  # type: ignore[literal-required]
         super().on_headers_complete()
         if not self.pipeline:
             self.scope[ARRIVED] = True  # type: ignore[literal-required]
-            backlog.arrive()
+            backlog.arrive(time.perf_counter())
         if self.door.is_draining:
             self.cycle.keep_alive = False
 

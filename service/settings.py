@@ -92,7 +92,8 @@ class ServiceSettings(LogSettings, IdSettings, AccessSettings):
         default=0.05,
         gt=0,
         le=10,
-        description="Seconds of work that may wait for its turn in this process; what comes on top gets 503.",
+        description="Seconds of work that may wait for its turn in this process, three times as many in a burst; what "
+        "comes on top gets 503.",
     )
     append_timeout_s: float = Field(
         default=0.5, gt=0, le=30, description="Seconds in which the event log must confirm; after it feedback gets 503."

@@ -72,7 +72,7 @@ def served(use: Callable[[Door, Caller], Awaitable[None]]) -> None:
 
 def test_a_connection_that_is_refused_again_and_again_is_not_idle() -> None:
     async def use(door: Door, caller: Caller) -> None:
-        door.backlog.arrive()
+        door.backlog.arrive(0.0)
         began = asyncio.get_running_loop().time()
         while asyncio.get_running_loop().time() - began < 1.5 * KEEP_ALIVE_S:
             assert await caller.status(SCORE + BODY) == 503
@@ -84,7 +84,7 @@ def test_a_connection_that_is_refused_again_and_again_is_not_idle() -> None:
 
 def test_the_rest_of_a_refused_body_is_no_request() -> None:
     async def use(door: Door, caller: Caller) -> None:
-        door.backlog.arrive()
+        door.backlog.arrive(0.0)
         assert await caller.status(SCORE, BODY[:20]) == 503
         assert await caller.status(BODY[20:] + SCORE + BODY) == 503
         door.backlog.begin(0.0)
