@@ -7,7 +7,6 @@ A service remembers what it refused, so what it says of a number is what it foun
 import contextlib
 import re
 import shutil
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from benchmarks.chaos.handcrafted import HANDCRAFTED, digest_again, spoil
 from benchmarks.chaos.mutants import MUTATIONS, answers_of, mutate
 from benchmarks.chaos.scenario import Effort, Figure, Outcome, scenario
 from benchmarks.chaos.worse import rejected_share
+from benchmarks.meanwhile import meanwhile
 from benchmarks.serving.processes import Running, winnow_service
 from benchmarks.serving.versions import Versions
 from benchmarks.serving.world import World
@@ -146,6 +146,7 @@ class _Seen:
     count: int = 0
     wrong: int = 0
     errors: list[str] = field(default_factory=list)
+    first: Any = None  # version and items of the first answer
 
     def broken(self) -> list[str]:
         return [
@@ -197,29 +198,24 @@ class _Stage:
     def scoring(self) -> Iterator[_Seen]:
         """Score one request over and over until the block ends; every answer must be as the first."""
         body = self.world.requests(CANDIDATES, 1, seed=3)[0]
-        seen, stopping = _Seen(), threading.Event()
+        seen = _Seen()
 
         def score() -> None:
-            with httpx.Client(base_url=self.service.url, timeout=10, trust_env=False) as client:
-                first: Any = None
-                while not stopping.wait(_PAUSE_S):
-                    try:
-                        reply = client.post("/v1/score", content=body).raise_for_status().json()
-                    except httpx.HTTPError as error:
-                        seen.errors.append(repr(error))
-                        continue
-                    answer = reply["model"]["version"], reply["items"]
-                    first = first or answer
-                    seen.count += 1
-                    seen.wrong += answer != first or answer[0] != self.good.name
+            try:
+                reply = client.post("/v1/score", content=body).raise_for_status().json()
+            except httpx.HTTPError as error:
+                seen.errors.append(repr(error))
+                return
+            answer = reply["model"]["version"], reply["items"]
+            seen.first = seen.first or answer
+            seen.count += 1
+            seen.wrong += answer != seen.first or answer[0] != self.good.name
 
-        thread = threading.Thread(target=score)
-        thread.start()
-        try:
+        with (
+            httpx.Client(base_url=self.service.url, timeout=10, trust_env=False) as client,
+            meanwhile(score, _PAUSE_S),
+        ):
             yield seen
-        finally:
-            stopping.set()
-            thread.join()
 
 
 @contextlib.contextmanager

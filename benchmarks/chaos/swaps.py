@@ -3,9 +3,8 @@
 import contextlib
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import cycle
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import psutil
 from benchmarks.chaos import offered
 from benchmarks.chaos.expected import write_expected
 from benchmarks.chaos.scenario import Effort, Figure, Outcome, scenario
+from benchmarks.meanwhile import meanwhile
 from benchmarks.serving.processes import Running, until, winnow_service
 from benchmarks.serving.versions import Versions
 from benchmarks.serving.world import World, write_bodies
@@ -214,25 +214,15 @@ def _promote_every(registry: Registry, order: list[str], start_s: float, seconds
     return count
 
 
-@contextlib.contextmanager
-def _publishing(registry: Registry, order: list[str]) -> Iterator[None]:
+def _publishing(registry: Registry, order: list[str]) -> AbstractContextManager[None]:
     """Promote as a trainer does, every EVERY_S, until the block ends; a pin is no reason to stop trying."""
-    stopping = threading.Event()
+    versions = cycle(order)
 
     def publish() -> None:
-        for version in cycle(order):
-            if stopping.wait(EVERY_S):
-                return
-            with contextlib.suppress(ChampionPinned):
-                registry.promote(version, "a publisher")
+        with contextlib.suppress(ChampionPinned):
+            registry.promote(next(versions), "a publisher")
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
+    return meanwhile(publish, EVERY_S)
 
 
 def _roll_back(home: Path) -> None:

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -21,6 +20,7 @@ import psutil
 
 from benchmarks.console import switchable
 from benchmarks.console.rounds import in_turn
+from benchmarks.meanwhile import meanwhile
 from benchmarks.serving.processes import Running, announced, running, until
 from benchmarks.serving.scoring import CONNECTIONS, SCORE
 from benchmarks.serving.series import Series
@@ -107,20 +107,11 @@ def _switch(service: Running, on: bool) -> None:
 
 @contextmanager
 def _scraped(service: Running) -> Iterator[None]:
-    ended = threading.Event()
-
-    def scrape() -> None:
-        with httpx.Client(base_url=service.url, trust_env=False) as client:
-            while not ended.wait(1.0):
-                client.get("/metrics").raise_for_status()
-
-    scraping = threading.Thread(target=scrape)
-    scraping.start()
-    try:
+    with (
+        httpx.Client(base_url=service.url, trust_env=False) as client,
+        meanwhile(lambda: client.get("/metrics").raise_for_status(), 1.0),
+    ):
         yield
-    finally:
-        ended.set()
-        scraping.join()
 
 
 def _counted(service: Running) -> float:

@@ -1,6 +1,5 @@
 """What a swap costs those who ask meanwhile, and whether memory comes back after it."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -9,6 +8,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from benchmarks.meanwhile import meanwhile
 from benchmarks.serving.open_loop import Open, open_loop
 from benchmarks.serving.processes import Running, until
 from benchmarks.serving.world import World, write_bodies
@@ -63,23 +63,16 @@ def under_load(
         return open_loop(service.url + SCORE, bodies, rate, seconds, work / "open")
 
     steady = offer()
-    stopping = threading.Event()
+    order = cycle(versions)
     promoted: list[str] = []
 
     def promote() -> None:
-        for version in cycle(versions):
-            if stopping.wait(every_s):
-                return
-            registry.promote(version, "a bench of swaps")
-            promoted.append(version)
+        version = next(order)
+        registry.promote(version, "a bench of swaps")
+        promoted.append(version)
 
-    promoting = threading.Thread(target=promote)
-    promoting.start()
-    try:
+    with meanwhile(promote, every_s):
         swapping = offer()
-    finally:
-        stopping.set()
-        promoting.join()
     return Calm(
         steady=steady.summary(),
         swapping=swapping.summary(),
