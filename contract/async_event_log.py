@@ -45,8 +45,8 @@ class AsyncEventLog:
     ) -> None:
         """Append {partition: (events, block)} in one transaction; return once the server confirms it is on disk.
 
-        `traces` has the field `trace` (see contract.traces) of those partitions that have one. An `override`, which
-        says who decided the event, goes into the same transaction.
+        `traces` has the field `trace` (see contract.trace_parents) of those partitions that have one. An `override`,
+        which says who decided the event, goes into the same transaction.
 
         Raises LogUnavailable if there is no confirmation in time (the append may still happen: retry with the same
         event ids), LogFull if a partition holds `max_entries`.

@@ -61,7 +61,7 @@ class Entry:
     id: StreamId
     events: int
     block: bytes
-    trace: bytes = b""  # of the requests that are traced, see contract.traces
+    trace: bytes = b""  # of the requests that are traced, see contract.trace_parents
 
     @property
     def source(self) -> str:

@@ -37,7 +37,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace import Span as OtelSpan
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from contract.traces import Parent, parent_in
+from contract.trace_parents import Parent, parent_in
 
 FLUSH_S = 3.0  # what is left when a process ends gets so long
 Attributes = Mapping[str, str | int | float | bool]

@@ -1,40 +1,24 @@
-"""Traces: whether this process tells what it does, and how a trace goes on through the log.
+"""Traces: whether this process tells what it does.
 
 They are off unless the environment names a collector, by the standard variables of OpenTelemetry. While they are off
 nothing of OpenTelemetry is imported, no field is added to an entry, and whoever could be traced holds None.
-
-A caller's trace comes as a W3C `traceparent`. One entry holds events of several requests, so it has several: the field
-`trace` holds those of at most `MOST_PARENTS`, with a space between (decision 23).
 """
 
 import importlib.util
 import os
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from contract.errors import SetupError
 
 if TYPE_CHECKING:
     from contract.open_telemetry import Traces
 
-MOST_PARENTS = 8
 REMEDY = "pip install '.[traces]', or unset OTEL_EXPORTER_OTLP_ENDPOINT"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
 _NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
-_PARENT = re.compile(  # version 00 ends after the flags, a later one may go on; ff and ids of zeros are not valid
-    rb"(?!ff)(?!00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
-)
-
-
-class Parent(NamedTuple):
-    """A span elsewhere, as its `traceparent` says."""
-
-    trace_id: int
-    span_id: int
-    sampled: bool  # whether it is told to a collector
 
 
 def traces_of(process: str) -> "Traces | None":
@@ -67,21 +51,6 @@ def trouble_with(environment: Mapping[str, str]) -> str | None:
     if not all(map(_is_installed, _NEEDED)):
         return f"the environment names a collector of traces, and OpenTelemetry is not installed here; {REMEDY}"
     return None
-
-
-def parent_in(traceparent: bytes | None) -> Parent | None:
-    """Read a `traceparent`; None if there is none, or none that is valid."""
-    found = _PARENT.fullmatch(traceparent) if traceparent else None
-    if found is None:
-        return None
-    trace_id, span_id, flags = (int(part, 16) for part in found.groups())
-    return Parent(trace_id, span_id, bool(flags & 1))
-
-
-def parents_in(field: bytes) -> list[Parent]:
-    """Read the field `trace` of an entry, `MOST_PARENTS` at most. What is not a `traceparent` is passed over."""
-    read = map(parent_in, field.split(b" ", MOST_PARENTS)[:MOST_PARENTS])
-    return [parent for parent in read if parent is not None]
 
 
 def _is_installed(module: str) -> bool:

@@ -18,7 +18,7 @@ from contract.blocks import Pieces, encode_partitions, pieces_of
 from contract.errors import LogError, LogUnavailable
 from contract.events import EventLists, Events
 from contract.hashing import id_keys, partitions_of
-from contract.traces import MOST_PARENTS
+from contract.trace_parents import MOST_PARENTS
 from service.backlog import AppendBacklog
 from service.deadline import Deadline
 

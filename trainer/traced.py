@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from contract.event_log import Entry
 from contract.events import Events
-from contract.traces import Parent, parents_in
+from contract.trace_parents import Parent, parents_in
 from trainer.publish import Published
 from trainer.step_report import StepReport
 from trainer.worker import Worker

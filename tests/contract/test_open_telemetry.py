@@ -8,7 +8,7 @@ from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
 from contract.open_telemetry import Traces
-from contract.traces import Parent, parent_in
+from contract.trace_parents import Parent, parent_in
 from tests.collector import running_collector
 from tests.service.conftest import until
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from contract.errors import SetupError
 from contract.event_log import append_arguments, entry_of
-from contract.traces import MOST_PARENTS, Parent, are_wanted, parent_in, parents_in, traces_of, trouble_with
+from contract.trace_parents import MOST_PARENTS, Parent, parent_in, parents_in
+from contract.traces import are_wanted, traces_of, trouble_with
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 HERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}

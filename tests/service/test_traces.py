@@ -17,7 +17,7 @@ from contract.events import EventLists, FeedbackEvent
 from contract.hashing import id_keys, partitions_of
 from contract.open_telemetry import FLUSH_S, Span, Traces
 from contract.registry import Registry
-from contract.traces import MOST_PARENTS
+from contract.trace_parents import MOST_PARENTS
 from service.intake import Intake
 from service.settings import ServiceSettings
 from tests.collector import Collector, running_collector
