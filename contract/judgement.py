@@ -36,7 +36,7 @@ class GateFigures(BaseModel):
 
 def finite_or_none(number: float) -> float | None:
     """Return a number as JSON can hold it."""
-    return number if math.isfinite(number) else None
+    return float(number) if math.isfinite(number) else None
 
 
 def write_judgement(directory: Path, judged: GateFigures) -> None:

@@ -2,9 +2,8 @@
 
 from collections import Counter
 
-import numpy as np
-
 from contract import journal
+from contract.judgement import finite_or_none
 from models.inverse_gradient import Direction
 from trainer.checkpoint import Account
 from trainer.labels import LABEL_NAMES
@@ -48,7 +47,7 @@ def direction_entry(report: StepReport, steered: Steered, stepped: int, acted: b
         stepped=stepped,
         direction=decided(report).value,
         acted=acted,
-        losses={name.value: _figure(loss) for name, loss in report.decision.losses.items()}
+        losses={name.value: finite_or_none(loss) for name, loss in report.decision.losses.items()}
         if report.decision
         else None,
         examples=len(steered.cell),
@@ -74,15 +73,15 @@ def progress_entry(
         acknowledged_ms=account.acknowledged_ms,
         waiting_entries=waiting_entries,
         checkpoint=checkpoint,
-        auc=_figure(quality.auc),
-        gauc=_figure(quality.gauc),
-        window_auc=_figure(quality.window_auc),
-        window_ece=_figure(quality.window_ece),
+        auc=finite_or_none(quality.auc),
+        gauc=finite_or_none(quality.gauc),
+        window_auc=finite_or_none(quality.window_auc),
+        window_ece=finite_or_none(quality.window_ece),
         window_positives=quality.window_positives,
-        prior=_figure(quality.prior),
-        idl_target_mean=_figure(quality.idl_target_mean),
-        target_mean=_figure(quality.target_mean),
-        pseudo_label_share=_figure(quality.pseudo_label_share),
+        prior=finite_or_none(quality.prior),
+        idl_target_mean=finite_or_none(quality.idl_target_mean),
+        target_mean=finite_or_none(quality.target_mean),
+        pseudo_label_share=finite_or_none(quality.pseudo_label_share),
         labels=dict(seen.labels),
         flags=dict(seen.flags),
         directions=dict(seen.directions),
@@ -100,12 +99,8 @@ def version_entry(published: Published, quality: Quality, account: Account, at_m
         seconds=published.seconds,
         delta=published.delta,
         trained_through_ms=account.acknowledged_ms,
-        auc=_figure(quality.auc),
-        gauc=_figure(quality.gauc),
-        window_ece=_figure(quality.window_ece),
+        auc=finite_or_none(quality.auc),
+        gauc=finite_or_none(quality.gauc),
+        window_ece=finite_or_none(quality.window_ece),
         bytes=published.report.bytes if published.report else 0,
     )
-
-
-def _figure(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -14,7 +14,7 @@ import numpy as np
 from contract.durable import sha256_of
 from contract.errors import ChampionPinned, VersionCorrupt
 from contract.event_log import Position
-from contract.judgement import write_judgement
+from contract.judgement import finite_or_none, write_judgement
 from contract.manifest import MANIFEST_FILE, Manifest, TrainedThrough, digest_files, sealed
 from contract.registry import Registry
 from contract.release import release
@@ -287,4 +287,4 @@ def _metrics(quality: Quality, report: CandidateReport) -> dict[str, float | Non
         "champion_holdout_auc": report.champion_holdout_auc,
         "parity_gap": report.parity_gap,
     }
-    return {name: value if np.isfinite(value) else None for name, value in figures.items()}
+    return {name: finite_or_none(value) for name, value in figures.items()}

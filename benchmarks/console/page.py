@@ -66,7 +66,8 @@ def _visit(visit: Visit, rate: float, directory: Path) -> list[str]:
         f"{visit.seconds * STAY_SHARE:.0f} s after each. Memory is read on Loop after a forced garbage collection. "
         f"Events a second that the page showed: {Series(visit.shown).text(0)}.",
         table(["", "first", "middle", "last", "a minute in the second half"], rows),
-        f"The page keeps {KEPT_ENTRIES} entries of a kind, a quarter of an hour, so its heap may grow until then.",
+        f"The page keeps {KEPT_ENTRIES} entries of a kind, a quarter of an hour, so its heap may grow until then. "
+        "The process also holds the answers that a browser keeps for whoever drives it.",
         f"![Memory of the page]({drawn})",
         *(f"* {each}" for each in [*visit.complaints, *visit.failures][:20]),
     ]
