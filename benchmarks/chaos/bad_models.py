@@ -182,7 +182,7 @@ class _Stage:
                 return str(reason)
             if told["serving"]["version"] == copy.name:
                 return None
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # the time until it is told is a figure, so it looks often
         raise SetupError(f"version {copy.name} was neither served nor refused within {_TOLD_S:g} s")
 
     def restore(self) -> None:

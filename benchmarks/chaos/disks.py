@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import httpx
 
 from benchmarks.chaos.child import Child
 from benchmarks.chaos.judge import newest
@@ -18,6 +21,8 @@ from benchmarks.serving.processes import until
 from contract.errors import SetupError
 
 _NO_RIGHT = "needs the right to mount a tmpfs"
+_FULL_S = 6.0  # how long a disk of the trainer's stays full: several checkpoints and versions are due in it
+_REFUSED = re.compile(r'^winnow_requests_total\{route="/v1/feedback",status="5xx"\} (\S+)', re.MULTILINE)
 
 
 @scenario(
@@ -33,11 +38,9 @@ def disk_full_redis(directory: Path, effort: Effort) -> Outcome:
             with rig.start().feeding(seed=effort.seed, rate=400.0) as fed:
                 until(lambda: len(fed.ledger.acknowledged()) > 200, 60, "feedback before the disk is full")
                 with _filled(directory / "server"):
-                    time.sleep(3.0)  # what was on its way has been answered by then
+                    _until_refused(rig, 20)  # by then what was on its way has been answered
                     stuck = len(fed.ledger.acknowledged())
-                    time.sleep(
-                        2.0
-                    )  # a stretch of it: what is acknowledged meanwhile is counted, and judged with all else
+                    _until_refused(rig, 100)  # what is acknowledged meanwhile is counted, and judged with all else
                     came = len(fed.ledger.acknowledged()) - stuck
                 if not rig.server.is_alive():
                     rig.server.start()  # a server that cannot write its log may end; a supervisor starts it again
@@ -117,13 +120,16 @@ def _full_under(part: str, directory: Path, effort: Effort) -> Outcome:
         with Rig(directory, settings={"WINNOW_GATE_MIN_EVENTS": "100", "WINNOW_KEEP_CHECKPOINTS": "5"}) as rig:
             with rig.start().feeding(seed=effort.seed) as fed:
                 until(lambda: newest(rig.home, arrays=False) is not None, 60, "a checkpoint before the disk is full")
+                begun = rig.trainer.log_file.stat().st_size
                 with _filled(home_part):
-                    ends = time.monotonic() + 6.0
+                    ends = time.monotonic() + _FULL_S
                     while time.monotonic() < ends:
-                        time.sleep(0.2)
+                        time.sleep(0.2)  # between two looks of the supervisor
                         if not rig.trainer.is_alive():
                             rig.trainer.spawn()
                             restarts += 1
+                if not restarts and "disk_full" not in rig.trainer.said(begun):
+                    raise NotShown("the trainer wrote nothing while the disk was full")
                 if not rig.trainer.is_alive():
                     rig.start_trainer()
                 at = newest(rig.home, arrays=False)
@@ -133,6 +139,17 @@ def _full_under(part: str, directory: Path, effort: Effort) -> Outcome:
     why = [judgement.why()] if not judgement.holds else []
     why += [verified] if verified else []
     return Outcome(not why, {**facts(judgement), "trainer_restarts": restarts}, "; ".join(why))
+
+
+def _until_refused(rig: Rig, more: int) -> None:
+    """Wait until the service has refused so many requests more; it says when, the ledger judges."""
+
+    def refused() -> float:
+        found = _REFUSED.search(httpx.get(rig.service.url + "/metrics", timeout=5, trust_env=False).text)
+        return float(found[1]) if found else 0.0
+
+    least = refused() + more
+    until(lambda: refused() >= least, 30, f"{more} requests refused for a full disk")
 
 
 def _verify(rig: Rig) -> str:

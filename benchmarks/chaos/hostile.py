@@ -90,7 +90,7 @@ def settled_cpu_seconds(pid: int) -> float:
     """Return the same once the process has done what was sent: its time stands still for a few milliseconds."""
     last, deadline = cpu_seconds(pid), time.monotonic() + _SETTLED_S
     while time.monotonic() < deadline:
-        time.sleep(0.003)
+        time.sleep(0.003)  # the stretch in which it has to stand still
         now = cpu_seconds(pid)
         if now - last < 0.0005:
             break

@@ -39,7 +39,7 @@ def slow_fsync(directory: Path, effort: Effort) -> Outcome:
         with Rig(directory / fsync, server) as rig:
             with rig.start().feeding(seed=effort.seed, rate=_RATE, clients=32, batch=5) as fed:
                 for _ in range(kills):
-                    time.sleep(3.0)
+                    time.sleep(3.0)  # the stretch that may be lost, and more; the kill falls where it falls in a sync
                     rig.server.kill()
                     rig.server.start()
             rig.server.kill()
@@ -70,11 +70,10 @@ def clock_set_back(directory: Path, effort: Effort) -> Outcome:
         with rig.start().feeding(seed=effort.seed) as fed:
             for _ in range(turns):
                 for offset_s in (-_BACK_S, 0):
-                    time.sleep(2.0)
+                    why += _goes_on(rig, fed)
                     before = _server_s(rig)
                     _set(clock, offset_s)
                     shifts.append(round(_server_s(rig) - before))
-                    time.sleep(2.0)
                     why += _goes_on(rig, fed)
                     below |= below_zero(_metrics(rig.service.url)) | below_zero(_metrics(f"http://127.0.0.1:{port}"))
         judgement = rest(rig, fed, weights=False)

@@ -129,3 +129,18 @@ def test_a_turn_of_the_loop_lets_many_callers_in() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+def test_what_the_door_refuses_ends_a_burst() -> None:
+    backlog, appends = Backlog(1.0), AppendBacklog(1.0)
+    door = Door(backlog, Metrics(), 5.0, appends)
+    appends.wait(MOST_FIRST_EVENTS)
+    backlog.arrive(0.0)
+    assert not door.refuses("/v1/score")
+    assert [door.refuses("/v1/feedback") for _ in range(3)] == [True] * 3
+    backlog.begin(0.0)
+    taken = 0
+    while not backlog.is_long:
+        backlog.arrive(0.0)
+        taken += 1
+    assert taken == 5_000  # of 0.2 ms each a second's worth, and not BURST times that
