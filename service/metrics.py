@@ -1,7 +1,6 @@
 """What the service tells Prometheus. One registry a process; no user or item id is ever a label."""
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -12,7 +11,7 @@ from contract.impressions import Proof
 from contract.log_figures import LogFigures
 from contract.release import release
 from service.acknowledged import Acknowledged
-from service.servable import Servable
+from service.servable import Servable, age_s
 from service.tally import Spread, Spreads, Tallies, Tally
 
 _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -173,4 +172,4 @@ class Metrics:
 
 def _age_s(servable: Servable) -> float:
     through_ms = servable.trained_through_ms
-    return float("nan") if through_ms is None else time.time() - through_ms / 1000
+    return float("nan") if through_ms is None else age_s(through_ms)

@@ -3,7 +3,6 @@
 They wait for nothing: no Redis, no disk, no other thread. A worker-thread hop per request cost more than the scoring.
 """
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,7 +19,7 @@ from service.front import Asked, hot_router
 from service.openapi import body_of, problems
 from service.rows_json import rounded, rows_json
 from service.scorer import Scorer
-from service.servable import Answer, Servable
+from service.servable import Answer, Servable, age_s
 from service.settings import ServiceSettings
 from service.slot import Slot
 from service.wanted import Wanted, batch_of, wanted_of
@@ -125,7 +124,7 @@ def serving_model(servable: Servable) -> dict[str, object]:
     return {
         "version": servable.version,
         "trained_through": None if through_ms is None else rfc3339(through_ms),
-        "age_s": None if through_ms is None else max(0.0, round(time.time() - through_ms / 1000, 3)),
+        "age_s": None if through_ms is None else round(age_s(through_ms), 3),
         "fallback": servable.fallback,
     }
 

@@ -3,6 +3,7 @@
 A `Servable` never changes, so a request that holds one sees exactly one version (P6). `service.proof` opens them.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -23,6 +24,11 @@ from service.graph import Graph, Outputs
 
 NO_KEYS = np.zeros(0, np.uint64)
 Flags = npt.NDArray[np.bool_]
+
+
+def age_s(through_ms: int) -> float:
+    """Return the seconds since a version's training data ends; 0 where the clock has been set back behind that."""
+    return max(0.0, time.time() - through_ms / 1000)
 
 
 class Told(NamedTuple):

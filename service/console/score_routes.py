@@ -4,7 +4,6 @@ The version that is served answers in this process, as `POST /v1/score` does; an
 be as they were sent or, copied from another answer, as they are stored.
 """
 
-import time
 from typing import Any
 
 import orjson
@@ -21,7 +20,7 @@ from service.console.reading import Reader
 from service.limits import Limits
 from service.recent import RecentPositives
 from service.score import ranking, render, rfc3339, serving_model
-from service.servable import NO_KEYS, NOTHING_TOLD
+from service.servable import NO_KEYS, NOTHING_TOLD, age_s
 from service.slot import Slot
 from service.wanted import Wanted
 
@@ -85,8 +84,8 @@ async def _exposed(reader: Reader) -> list[str]:
 def _model(found: dict[str, Any]) -> dict[str, object]:
     """Say which version the reader asked, as `serving_model` does."""
     through_ms: int = found.pop("trained_through_ms")
-    age_s = max(0.0, round(time.time() - through_ms / 1000, 3))
-    return {"version": found["version"], "trained_through": rfc3339(through_ms), "age_s": age_s, "fallback": False}
+    age = round(age_s(through_ms), 3)
+    return {"version": found["version"], "trained_through": rfc3339(through_ms), "age_s": age, "fallback": False}
 
 
 def _joined(about: dict[str, object], rows: bytes) -> bytes:

@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 
 from service.health import LogWatch
 from service.metrics import Metrics
+from service.servable import age_s
 from service.slot import Slot
 
 _SCORE = ("/v1/score",)
@@ -57,7 +58,7 @@ class Pulse:
             p50_ms=p50_ms,
             p99_ms=p99_ms,
             version=servable.version,
-            age_s=None if through_ms is None else (now_ms - through_ms) / 1000,
+            age_s=None if through_ms is None else age_s(through_ms),
             fallback=servable.fallback,
             log_up=self._log_watch.answers,
             lag_entries=None if figures is None else figures.lag_entries,

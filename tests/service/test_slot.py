@@ -1,6 +1,8 @@
 """The slot follows the champion file, and whatever it finds there, something keeps serving (P4, P5)."""
 
 import asyncio
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from structlog.testing import capture_logs
 from contract.registry import Registry
 from service.metrics import Metrics
 from service.prior import PriorModel
+from service.servable import age_s
 from service.slot import Slot
 from tests.versions import promote_version, stage_version
 
@@ -106,3 +109,14 @@ def test_an_unpinned_champion_is_not_opened_again(slot: Slot, registry: Registry
 def test_a_version_that_is_only_staged_is_not_served(slot: Slot, registry: Registry, home: Path) -> None:
     stage_version(registry)
     assert poll(slot) == "prior"
+
+
+@pytest.mark.parametrize(("ahead_s", "age"), [(3_600, 0.0), (-60, 60.0)])
+def test_no_age_is_below_zero_where_the_clock_was_set_back(ahead_s: int, age: float) -> None:
+    through_ms = round(time.time() + ahead_s) * 1_000
+    assert age_s(through_ms) == pytest.approx(age, abs=5)
+    metrics = Metrics()
+    metrics.follow(lambda: PriorModel(0.02, version="000001", trained_through_ms=through_ms))
+    told = re.search(r"^winnow_model_age_seconds (\S+)", metrics.exposition().decode(), re.MULTILINE)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(age, abs=5)
